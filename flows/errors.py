@@ -32,7 +32,16 @@ NstError (nst_core.errors)
         └── Unreachable   the storage did not answer at all
 """
 
+from collections.abc import Iterator
+
 from nst_core.errors import NstError
+
+
+def kinds_of(error: type[NstError]) -> Iterator[type[NstError]]:
+    """Yield a class of errors and all classes below it."""
+    yield error
+    for below in error.__subclasses__():
+        yield from kinds_of(below)
 
 
 class ManifestError(NstError):

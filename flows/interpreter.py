@@ -35,7 +35,7 @@ COLLECTS_RARELY = f"import gc; gc.set_threshold{GARBAGE_AFTER}\n"
 
 
 def collect_rarely() -> None:
-    """Make the garbage collector run seldom, as imports create objects by the million of which none is garbage.
+    """Make the garbage collector run rarely: imports create millions of objects, none of them garbage.
 
     Collections take a sixth of the time of importing Prefect. Do not use this in a worker, where garbage may be images.
     """

@@ -13,7 +13,8 @@ from flows.inbox import SETTLE_SECONDS, Inbox, Visit, visit
 from flows.limits import limits_in_force
 from flows.prefect_layer.artifacts import show_visits
 from flows.prefect_layer.defaults import take_up_defaults
-from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
+from flows.prefect_layer.deployment_runs import runs_of
+from flows.prefect_layer.deployments import STYLIZE
 from flows.prefect_layer.plain_errors import log_errors_plainly
 from flows.wording import printable, problem_lines, redacted
 from nst_core.errors import NstError

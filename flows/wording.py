@@ -21,6 +21,7 @@ __all__ = [
     "has_secret",
     "is_visible",
     "no_thread",
+    "option_as_text",
     "option_errors",
     "printable",
     "problem_lines",
@@ -109,6 +110,15 @@ def _reason(details: "ErrorDetails") -> str:
         return f"{details['msg']}, got {got}"
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"expected {_EXPECTED[details['type']].format(**bounds)}, got {got}"
+
+
+def option_as_text(value: Any) -> str:
+    """Return the value of an option as it is written in a manifest and on a command line.
+
+    >>> option_as_text(("relu1_1", "relu2_1")), option_as_text(0.5)
+    ('relu1_1 relu2_1', '0.5')
+    """
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def no_thread(error: BaseException) -> str | None:

@@ -6,7 +6,7 @@ batch size has a one-time cost, some leave later and are evaluated needlessly un
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -161,7 +161,9 @@ def optimize(
             state.note(losses[row])
         seconds = time.monotonic() - began
         if on_step is not None:
-            _report(on_step, level, active, losses, steps, seconds, batch)
+            for row, state in active.items():
+                look = partial(batch.pastiche, row)
+                on_step(StepReport(state.pair, level, steps[row], state.evaluations, losses[row], seconds, look))
         for row, state in active.items():
             reason = stop_reason(state, options, seconds, partial(_saved_loss, batch, row, state, confirm))
             if reason is not None:
@@ -223,20 +225,6 @@ def evaluate(loss: PerceptualLoss, canvas: Canvas, coordinates: Coordinates, poi
 def _unit(first: Tensor) -> Tensor:
     usable = torch.isfinite(first) & (first > 0)
     return torch.where(usable, first, 1.0)
-
-
-def _report(
-    on_step: OnStep,
-    level: int,
-    active: Mapping[int, Progress],
-    losses: list[LossValues],
-    steps: list[int],
-    seconds: float,
-    batch: _Batch,
-) -> None:
-    for row, state in active.items():
-        look = partial(batch.pastiche, row)
-        on_step(StepReport(state.pair, level, steps[row], state.evaluations, losses[row], seconds, look))
 
 
 def _saved_loss(batch: _Batch, row: int, state: Progress, confirm: Confirm | None) -> float:

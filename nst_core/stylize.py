@@ -75,7 +75,8 @@ def _stylize(
     exact, initial_losses = _exact_loss(scene, None if starts_as_contents else initial, backbone)
 
     started = time.monotonic()
-    refined = _refined(requests, scene, initial, backbone, on_step, free)
+    levels = level_count_of(requests[0])
+    refined = None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
     at_full_size = _at_full_size(options, width, height, time.monotonic() - started)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     keep_freed_memory(keep=plan.keep_freed)  # the coarse levels changed this for their own plans
@@ -128,19 +129,6 @@ def _exact_loss(scene: Scene, initial: Tensor | None, backbone: Backbone) -> tup
     content, own_style = scene.content_and_own_style(backbone.exact)
     exact = scene.exact_loss(backbone.exact, content, style)
     return exact, exact.of_contents(scene.canvas.targets, own_style)
-
-
-def _refined(
-    requests: Sequence[StylizeRequest],
-    scene: Scene,
-    initial: Tensor,
-    backbone: Backbone,
-    on_step: OnStep | None,
-    free: int | None,
-) -> Refined | None:
-    """Return the result of the coarse levels; None if full size is the only level."""
-    levels = level_count_of(requests[0])
-    return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, QuietSwitch
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.run import Shown, run_manifest
-from flows.errors import NotFound, OutputError
+from flows.errors import OutputError
 from flows.limits import limits_in_force
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
@@ -99,8 +99,8 @@ def default_output(pictures: Mapping[str, str]) -> str:
         pictures: the addresses of the images by column, `content` and `style`.
     """
     addresses = _addresses(pictures)
-    target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(_stem, addresses)])))
-    existing = _read(storage.join(target, layout.LADDER_MANIFEST))
+    target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(storage.stem_of, addresses)])))
+    existing = storage.read_if_there(storage.join(target, layout.LADDER_MANIFEST))
     is_of_others = existing is not None and not _is_ladder_of(existing, pictures)
     return f"{target}-{short_digest(addresses, 8)}" if is_of_others else target
 
@@ -125,7 +125,7 @@ def _keep_manifest(arguments: RunArguments, manifest: str, data: bytes, pictures
     """
     settings = arguments.settings or RunSettings()
     with limits_in_force().writing(arguments.output):
-        existing = _read(manifest)
+        existing = storage.read_if_there(manifest)
         if existing == data:
             return
         if existing is not None and not (_is_ladder_of(existing, pictures) or Ledger(arguments.output).has_run()):
@@ -137,15 +137,3 @@ def _keep_manifest(arguments: RunArguments, manifest: str, data: bytes, pictures
         check_means(settings)
         with lease.held(arguments.output, settings.wait_for_output_seconds, take_over=settings.take_over):
             storage.replace(manifest, data)
-
-
-def _read(address: str) -> bytes | None:
-    try:
-        return storage.read(address)
-    except NotFound:
-        return None
-
-
-def _stem(address: str) -> str:
-    name = storage.name_of(address)
-    return name.rpartition(".")[0] or name

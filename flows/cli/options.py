@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from flows import storage
 from flows.settings import RunSettings
-from flows.wording import option_errors
+from flows.wording import option_as_text, option_errors
 from nst_core.options.numbers_as_text import types_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -95,7 +95,7 @@ def _flag(name: str) -> str:
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, metavar = _kind_and_metavar(field.annotation)
-    default = "" if field.default is None or kind is bool else f" [default: {_shown(field.default)}]"
+    default = "" if field.default is None or kind is bool else f" [default: {option_as_text(field.default)}]"
     option = typer.Option(
         *([] if kind is bool else [_flag(name)]),
         help=f"{field.description or ''}{default}",
@@ -120,7 +120,3 @@ def _kind_and_metavar(annotation: Any) -> tuple[type, str | None]:
     if typing.get_origin(kinds[0]) is tuple:
         return str, "'A B ...'"
     return str, {int: "INTEGER", float: "NUMBER"}.get(kinds[0], "TEXT")
-
-
-def _shown(default: Any) -> str:
-    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)

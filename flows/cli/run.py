@@ -79,7 +79,8 @@ def run(
     address = manifest if manifest == STANDARD_INPUT else storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
     arguments = RunArguments(output_of(output, address), address, chosen, settings_of(settings), selection)
-    _run_flow(arguments, Shown(quiet, json_lines, as_json))
+    _, code = run_manifest(arguments, Shown(quiet, json_lines, as_json))
+    raise typer.Exit(code)
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -104,7 +105,8 @@ def retry(
     arguments = RunArguments(
         address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options
     )
-    _run_flow(arguments, Shown(quiet, json_lines, as_json))
+    _, code = run_manifest(arguments, Shown(quiet, json_lines, as_json))
+    raise typer.Exit(code)
 
 
 def _settings_of_retry(latest: RunRecord, given: dict[str, Any]) -> RunSettings:
@@ -130,11 +132,6 @@ class Shown:
     quiet: bool = False
     json_lines: bool = False
     as_json: bool = False
-
-
-def _run_flow(arguments: RunArguments, shown: Shown) -> None:
-    """Carry the run out, print its summary, and exit."""
-    raise typer.Exit(run_manifest(arguments, shown)[1])
 
 
 def run_manifest(arguments: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCode]:

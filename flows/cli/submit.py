@@ -23,6 +23,7 @@ from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
+from flows.prefect_layer.deployments import STYLIZE
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.readable_settings import read_settings
@@ -37,8 +38,6 @@ POLL_SECONDS = 2.0
 """The interval at which a run that is followed is polled."""
 PATIENCE_SECONDS = 300.0
 """How long a server that does not answer is asked again while a run is followed: it may be restarting."""
-STYLIZE = "bulk-stylize/bulk-stylize"
-"""The deployment that stylizes a manifest, as `<flow>/<deployment>`."""
 Answer = TypeVar("Answer")
 
 

@@ -42,7 +42,7 @@ class Place:
     def free(self) -> int:
         """The bytes of memory to plan with.
 
-        A GPU's free memory can only be asked for with torch, so a GPU is assumed to have enough.
+        Only torch can tell a GPU's free memory, so a GPU is assumed to have enough.
         """
         return available_bytes("cpu") if self.device == "cpu" else UNKNOWN_BYTES
 

@@ -4,7 +4,7 @@ from flows.records.runs import RunCosts
 
 
 def readable_duration(seconds: float) -> str:
-    """Format a duration in the largest unit of which it has at least two.
+    """Format a duration in the largest unit that it has at least two of.
 
     >>> readable_duration(42), readable_duration(200), readable_duration(9000), readable_duration(400_000)
     ('42 s', '3 min', '2.5 h', '4.6 days')

@@ -1,4 +1,4 @@
-"""The parent's side of a decoder subprocess, which decodes one image at a time and can be killed by itself."""
+"""The parent's side of a decoder subprocess, which decodes one image at a time and can be killed alone."""
 
 import json
 import os

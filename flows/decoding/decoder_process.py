@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _copy_of(descriptor: int) -> int:
-    """Duplicate a file descriptor to a number above those of the standard streams, one of which may be closed."""
+    """Duplicate a file descriptor to a number above those of the standard streams, which may be closed."""
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
 
 

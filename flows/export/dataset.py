@@ -117,10 +117,9 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
         raise OutputError("--link: expected an output and a destination on one disk, and no shards; leave it out")
     source = pictures_of(request.output)
     template = parse_template(request.name or layout.name, source.columns)
-    in_folders, may_have_dots = layout.in_folders, not layout.in_shards
     wanted = _Wanted(
-        pictures=names_of(source.pictures, template, in_folders=in_folders, may_have_dots=may_have_dots),
-        unfinished=stems_of(source.unfinished, template, in_folders=in_folders, may_have_dots=may_have_dots),
+        pictures=names_of(source.pictures, template, layout),
+        unfinished=stems_of(source.unfinished, template, layout),
         unfinished_ids=frozenset(row.row["pair_id"] for row in source.unfinished if row.row["pair_id"]),
         columns=source.columns,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows import storage
+from flows.export.layouts import LayoutSpec
 from flows.export.pictures import Picture, Unfinished
 from flows.output.selection import find_column
 from flows.records.pairs import OTHER_PICTURES
@@ -86,17 +87,13 @@ def parse_template(text: str, columns: Sequence[str]) -> Template:
     return Template(text, parts, match[0] if match and match[0].lower() in ENDINGS else "")
 
 
-def names_of(
-    pictures: Sequence[Picture], template: Template, *, in_folders: bool, may_have_dots: bool
-) -> dict[str, Picture]:
+def names_of(pictures: Sequence[Picture], template: Template, layout: LayoutSpec) -> dict[str, Picture]:
     """Return the images by their names below the destination.
 
     Args:
         pictures: the images of one run.
         template: the template of their names.
-        in_folders: whether names start with the folder of the content image.
-        may_have_dots: whether a file's name may have dots before its extension: WebDataset takes all from the first
-            dot for the extension.
+        layout: the layout of the dataset.
 
     Raises:
         OptionsError: if two names are the same, or a name leads out of the destination or is not possible; the message
@@ -107,7 +104,7 @@ def names_of(
     problems: list[str] = []
     for picture in pictures:
         try:
-            name = _name_of(picture.row, picture.folder, picture.ending, template, in_folders, may_have_dots)
+            name = _name_of(picture, picture.ending, template, layout)
         except ValueError as error:
             problems.append(f"{picture.label}: {error}")
             continue
@@ -124,9 +121,7 @@ def names_of(
     return names
 
 
-def stems_of(
-    rows: Iterable[Unfinished], template: Template, *, in_folders: bool, may_have_dots: bool
-) -> frozenset[str]:
+def stems_of(rows: Iterable[Unfinished], template: Template, layout: LayoutSpec) -> frozenset[str]:
     """Return the names that the images of unfinished rows would have, as `stem` gives them.
 
     The extension is left out, because a run may change it. A row has no such name if the template uses a column that
@@ -136,7 +131,7 @@ def stems_of(
     stems = set()
     for unfinished in rows:
         with suppress(ValueError):
-            stems.add(stem(_name_of(unfinished.row, unfinished.folder, ending, template, in_folders, may_have_dots)))
+            stems.add(stem(_name_of(unfinished, ending, template, layout)))
     return frozenset(stems)
 
 
@@ -185,44 +180,30 @@ def _value(row: Mapping[str, Any], column: str, spec: str) -> str:
     if value is None:
         return ""
     if column in PICTURES:
-        name = storage.name_of(str(value).replace("\\", "/"))
-        return name.rpartition(".")[0] or name
+        return storage.stem_of(str(value).replace("\\", "/"))
     try:
         return format(value, spec)
     except ValueError as error:
         raise ValueError(f"column {column!a}: a number has the format {spec!r}, found {quoted(value)}") from error
 
 
-def _name_of(
-    row: Mapping[str, Any],
-    folder: str,
-    ending: str,
-    template: Template,
-    in_folders: bool,  # noqa: FBT001  # passed on from the callers, where it is a keyword
-    may_have_dots: bool,  # noqa: FBT001
-) -> str:
-    """Return the name of one row's image.
-
-    Args:
-        row: its row of the results table.
-        folder: relative folder of the content image.
-        ending: extension of the image's file.
-        template: the template of the name.
-        in_folders: as in `names_of`.
-        may_have_dots: as in `names_of`.
+def _name_of(picture: Picture | Unfinished, ending: str, template: Template, layout: LayoutSpec) -> str:
+    """Return the name of an image, which ends with `ending`.
 
     Raises:
         ValueError: if the name is not possible; the message says why.
     """
-    filled = template.filled(row)
+    filled = template.filled(picture.row)
     if template.ending and ENDINGS[template.ending.lower()] != ending:
         raise ValueError(f"is a {ending} file, the template says {template.ending}: leave the ending out")
     parts = filled.split("/")
     if not {"", ".", ".."}.isdisjoint(part.strip() for part in parts):
         raise ValueError(f"{quoted(filled)} leads out of the destination, or has a part without a name")
-    content_folders = folder.split("/") if in_folders and folder else []
+    content_folders = picture.folder.split("/") if layout.in_folders and picture.folder else []
     *folders, last = map(_portable, (*content_folders, *parts))
-    name = "/".join((*folders, (last if may_have_dots else last.replace(".", "_")) + ending))
+    if layout.in_shards:  # WebDataset takes all from the first dot for the extension
+        last = last.replace(".", "_")
+    name = "/".join((*folders, last + ending))
     if as_plain_text(name) != name:
         name = name.replace(";", "_")  # a spreadsheet would take what follows one of them for a formula
     if as_plain_text(name) != name:

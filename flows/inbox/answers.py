@@ -131,16 +131,15 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
         **by_status,
         "results_csv": storage.join(claim.output, layout.RESULTS_CSV),
         "report": report,
-        **problems_as_json(
-            "problems", without_image, _problem
-        ),  # only the first ones; the results table has all of them
+        # Only the first ones; the results table has all of them.
+        **problems_as_json("problems", without_image, _problem),
     }
     opened = as_opened(latest.data, claim.name, sys.maxsize)
     return outcome, FinishedOutput(claim.output, by_status, without_image, opened, report)
 
 
 def _report(output: str) -> str | None:
-    """Return the address of an output's report, or None: a run of thousands of rows writes none by itself."""
+    """Return the address of an output's report, or None: a run of thousands of rows writes none automatically."""
     address = storage.join(output, layout.REPORT)
     try:
         storage.size(address)

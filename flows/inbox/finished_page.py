@@ -91,9 +91,8 @@ def _summary(status: str, message: str, ended: FinishedOutput | None) -> str:
 
 
 def _row(row: Row, opened: SpreadsheetCells) -> dict[str, str]:
-    number = opened.row(row["row"])
     return {
-        "number": str(row["row"] if number is None else number),
+        "number": str(opened.number(row["row"])),
         "id": printable(row["pair_id"] or ""),
         "status": row["status"],
         "error": printable(row["error"] or ""),

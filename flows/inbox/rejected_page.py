@@ -93,7 +93,7 @@ def page_of_rows(manifest: Manifest, name: str, reason: str, when: str, data: by
     opened = as_opened(data, name, max_bytes)
     shown = manifest.rejected[:MOST_NAMED]
     columns, left = _columns(opened, shown)
-    good = sorted(opened.row(pair.row) or pair.row for pair in manifest.pairs)
+    good = sorted(opened.number(pair.row) for pair in manifest.pairs)
     ranges = in_ranges(good)
     return rendered(
         "rejected.html.jinja",
@@ -137,7 +137,7 @@ def _row(row: RejectedRow, opened: SpreadsheetCells, columns: Sequence[str]) -> 
     if not row.cells and len(row.errors) == 1:
         error = row.errors[0]
         problem = _problem(dataclasses.replace(error, value=""), row, opened)
-        return _Row(_number(row, opened), (), (problem,), 0, printable(error.value.strip()) or " ")
+        return _Row(str(opened.number(row.row)), (), (problem,), 0, printable(error.value.strip()) or " ")
     values = {opened.index(error.column): error.value for error in row.errors if error.column is not None}
     is_whole_row_bad = not values  # no problem names a column
     shown = tuple(
@@ -145,12 +145,7 @@ def _row(row: RejectedRow, opened: SpreadsheetCells, columns: Sequence[str]) -> 
         for place in map(opened.index, columns)
     )
     problems = tuple(_problem(error, row, opened) for error in row.errors[:MOST_PROBLEMS])
-    return _Row(_number(row, opened), shown, problems, max(0, len(row.errors) - MOST_PROBLEMS))
-
-
-def _number(row: RejectedRow, opened: SpreadsheetCells) -> str:
-    number = opened.row(row.row)
-    return str(row.row if number is None else number)
+    return _Row(str(opened.number(row.row)), shown, problems, max(0, len(row.errors) - MOST_PROBLEMS))
 
 
 def _problem(error: CellError, row: RejectedRow, opened: SpreadsheetCells) -> _Problem:

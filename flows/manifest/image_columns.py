@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from flows.records.pairs import FURTHER_STYLES, CellError
+from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
@@ -27,6 +30,25 @@ def check_without_images(options: StylizeOptions) -> None:
     """
     for error in picture_errors({}, options, {}):
         raise OptionsError(f"{error.column}: {error.reason}")
+
+
+def check_settings(settings: Mapping[str, Any], start: str) -> None:
+    """Refuse settings of options that are invalid, or that need additional images.
+
+    Args:
+        settings: values of options by name.
+        start: the start of the error's message: the part of a command line that set them.
+
+    Raises:
+        OptionsError: they cannot be used; the message says what was expected.
+    """
+    try:
+        check_without_images(StylizeOptions.model_validate(settings))
+    except ValidationError as error:
+        name, reason = option_errors(error)[0]
+        raise OptionsError(f"{start}{name + ': ' if name else ''}{reason}") from error
+    except OptionsError as error:
+        raise OptionsError(f"{start}{error}") from error
 
 
 def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[CellError]:

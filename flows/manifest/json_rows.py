@@ -107,7 +107,7 @@ def _check_surrogates(found: dict[str, Any]) -> None:
     try:
         "".join(map(str, itertools.chain(*found.items()))).encode()
     except UnicodeEncodeError as error:
-        raise ValueError("expected text, found half of a letter (a lone surrogate); write it anew as UTF-8") from error
+        raise ValueError("expected text, found half of a letter (a lone surrogate); write it as UTF-8") from error
 
 
 def _kind(value: Any) -> str:

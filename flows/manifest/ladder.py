@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from flows.manifest.columns import OPTIONS
-from flows.manifest.image_columns import check_without_images
-from flows.wording import option_errors
+from flows.manifest.image_columns import check_settings
+from flows.wording import option_as_text
 from nst_core.errors import OptionsError
-from nst_core.options import StylizeOptions
 
 MOST_RUNGS = 100
 MOST_VARIED = 3
@@ -66,13 +63,7 @@ def rungs_of(varied: Sequence[VariedOption], base: Mapping[str, Any]) -> list[Ru
     rungs = []
     for values in itertools.product(*(option.values for option in varied)):
         settings = dict(zip((option.name for option in varied), values, strict=True))
-        try:
-            check_without_images(StylizeOptions.model_validate({**base, **settings}))
-        except ValidationError as error:
-            name, reason = option_errors(error)[0]
-            raise OptionsError(f"--vary {_settings_text(settings)}: {name + ': ' if name else ''}{reason}") from error
-        except OptionsError as error:
-            raise OptionsError(f"--vary {_settings_text(settings)}: {error}") from error
+        check_settings({**base, **settings}, f"--vary {_settings_text(settings)}: ")
         rungs.append(Rung(_id_of(settings), settings))
     if len({rung.pair_id for rung in rungs}) < len(rungs):  # as for 1e-2 and 1e+2, or if ids were cut
         return [Rung(_as_id(f"{place}_{rung.pair_id}"), rung.settings) for place, rung in enumerate(rungs, start=1)]
@@ -89,7 +80,7 @@ def ladder_manifest(rungs: Sequence[Rung], pictures: Mapping[str, str], base: Ma
     """
     buffer = io.StringIO()
     names = list(rungs[0].settings)
-    fixed = {name: " ".join(value) if isinstance(value, tuple) else str(value) for name, value in base.items()}
+    fixed = {name: option_as_text(value) for name, value in base.items()}
     writer = csv.DictWriter(buffer, ["id", *pictures, *fixed, *names], lineterminator="\n")
     writer.writeheader()
     for rung in rungs:

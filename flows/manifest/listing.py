@@ -149,7 +149,7 @@ def _reason_by_address(address: str) -> str:
         resolved_address(address, "/")
     except ValueError as error:
         return f"of a name that no manifest can hold: {error}"
-    return "of a name that no manifest can hold: it is too long, or a blank stands at its end"
+    return "of a name that no manifest can hold: it is too long, or ends with a blank"
 
 
 def _cell_of(address: str, base: str | None) -> str:
@@ -157,11 +157,8 @@ def _cell_of(address: str, base: str | None) -> str:
     cells = [address]
     if base is not None and is_below(address, (base,)):
         relative = address[len(storage.join(base, "")) :]
-        cells = [
-            relative,
-            f"./{relative}",
-            address,
-        ]  # './' for names that start like a URL scheme, or with a blank or '~'
+        # './' is for names that start like a URL scheme, or with a blank or '~'.
+        cells = [relative, f"./{relative}", address]
     return next((cell for cell in cells if _resolves_to(cell, address, base or "/")), "")
 
 

@@ -34,7 +34,7 @@ def load_manifest(
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ManifestError(
             f"{storage.name_of(address)}: expected the bytes with sha256 {sha256}, found {found}: the file was "
-            "replaced after the run was asked for; ask for it again"
+            "replaced after the run was requested; request it again"
         )
     parsed = parse_manifest(data, address, options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes)
     return data, within_limits(parsed, limits)

@@ -3,8 +3,8 @@
 Cells are pasted from word processors, web pages, Windows and Macs: with typographic quotes, zero-width spaces,
 backslashes, letters in another Unicode normalisation form or, on local disk, in the other case. If exactly one file in
 the folder has the same name apart from such differences, it is suggested, with both names shown in ASCII so that the
-difference is visible. If the folder itself is missing, that is said instead. A local folder of very many files is not
-searched: a hint is worth neither the time nor the memory, which every worker process would need.
+difference is visible. If the folder itself is missing, the hint says so instead. A local folder of very many files is
+not searched: a hint is worth neither the time nor the memory, which every worker process would need.
 """
 
 import functools

@@ -14,15 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO
 
-from pydantic import ValidationError
-
 from flows.manifest.columns import FIELDS, OPTIONS
-from flows.manifest.image_columns import check_without_images
+from flows.manifest.image_columns import check_settings
 from flows.manifest.listing import ListedImage
 from flows.spreadsheets import csv_writer
-from flows.wording import option_errors
 from nst_core.errors import OptionsError
-from nst_core.options import StylizeOptions
 
 FOLDER = "folder"
 """The column with the content's folder, relative to the start of the search for contents."""
@@ -150,13 +146,7 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
         if name in settings:
             raise OptionsError(f"--set {text}: {name} is there twice")
         settings[name] = value
-    try:
-        check_without_images(StylizeOptions.model_validate(settings))
-    except ValidationError as error:
-        name, reason = option_errors(error)[0]
-        raise OptionsError(f"--set {f'{name}: ' if name else ''}{reason}") from error
-    except OptionsError as error:
-        raise OptionsError(f"--set {error}") from error
+    check_settings(settings, "--set ")
     return settings
 
 

@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -144,16 +144,10 @@ def _parts(file: Any, request: Request) -> Iterator[list[tuple[str, ...]]]:
 
 
 def _cells_of(title: str, column: Any, name: str) -> list[str]:
-    with _texts_only(title, column, name):
-        return _cells(column)
-
-
-@contextmanager
-def _texts_only(title: str, column: Any, name: str) -> Iterator[None]:
     import pyarrow as pa  # late, as in `_opened`
 
     try:
-        yield
+        return _cells(column)
     except pa.ArrowInvalid as error:  # binary columns are read as text if they are valid UTF-8
         raise ManifestError(
             f"{name}: column {title!a}: expected texts or numbers, found {column.type} that is no text;"

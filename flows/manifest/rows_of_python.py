@@ -112,7 +112,7 @@ def _cell(value: Any, number: int, title: str) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         raise ManifestError(
             f"row {number}, column {title!a}: expected a text or a number, found {type(value).__name__};"
-            " write a list as one text, its parts parted by blanks"
+            " write a list as one text, its parts separated by spaces"
         )
     return cell_of(value)
 

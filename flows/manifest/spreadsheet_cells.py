@@ -39,6 +39,11 @@ class SpreadsheetCells:
         """Return the number of the row that starts on a line; None if it is inside another row for a spreadsheet."""
         return line if self.rows is None else self.rows.get(line)
 
+    def number(self, line: int) -> int:
+        """Return the number that a row which starts on a line is shown by: that of the row, else that of the line."""
+        row = self.row(line)
+        return line if row is None else row
+
     def row_in_words(self, line: int) -> str:
         """Return the name of the row that starts on a line, such as `row 7`."""
         row = self.row(line)

@@ -142,9 +142,8 @@ class _Compiler:
             column = self._column(node)
             if is_number_column(column):
                 return lambda row: row[column]
-            return lambda row: (
-                "" if row[column] is None else row[column]
-            )  # as in the CSV file, which has no missing text
+            # A missing text is an empty one, as in the CSV file.
+            return lambda row: "" if row[column] is None else row[column]
         constant = _constant(node)
         if constant is None:
             raise self._error(f"expected a column, a number or a text in quotes, found {self._source(node)}")

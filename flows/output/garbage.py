@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from flows import storage
-from flows.errors import NotFound
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.records import layout
@@ -118,11 +117,8 @@ def _inputs_of(output: str) -> frozenset[str]:
 
 def _has_sha256_of_its_name(file: Garbage) -> bool:
     """Tell whether the sha256 of a file begins with the digits in its name."""
-    match = _WRITTEN.fullmatch(storage.name_of(file.address))
-    try:
-        return match is not None and hashlib.sha256(storage.read(file.address)).hexdigest().startswith(match[2])
-    except NotFound:  # removed meanwhile
-        return False
+    match, data = _WRITTEN.fullmatch(storage.name_of(file.address)), storage.read_if_there(file.address)
+    return match is not None and data is not None and hashlib.sha256(data).hexdigest().startswith(match[2])
 
 
 def remove_garbage(garbage: list[Garbage], check_hold: Callable[[], None]) -> list[Garbage]:
@@ -160,16 +156,8 @@ def _remove_unchanged(file: Garbage) -> bool:
 def _shown_thumbnails(output: str) -> frozenset[str]:
     """Return the names of the thumbnails in all pages next to the results table, copies of earlier pages included.
 
-    The report makes thumbnails anew where they are missing, so removing one loses nothing.
+    The report makes missing thumbnails again, so removing one loses nothing.
     """
     pages = [name for name in storage.names(output) if name.endswith(".html")]
-    found = storage.each(lambda name: _THUMB.findall(_read(storage.join(output, name))), pages)
+    found = storage.each(lambda name: _THUMB.findall(storage.read_if_there(storage.join(output, name)) or b""), pages)
     return frozenset(name.decode() for names in found for name in names)
-
-
-def _read(address: str) -> bytes:
-    """Return the bytes of a file; none if it is gone."""
-    try:
-        return storage.read(address)
-    except NotFound:  # removed meanwhile
-        return b""

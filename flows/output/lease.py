@@ -187,7 +187,7 @@ def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:
             watch.wait(holder)
         elif storage.swap(watch.address, found.version, as_json(lease)):
             if holder is not None:
-                logger.warning("this output was held by %s; taken over, as asked", holder.whose)
+                logger.warning("this output was held by %s; taken over, as requested", holder.whose)
             return lease
 
 

@@ -52,14 +52,12 @@ def trouble_with(home: Path, *, thoroughly: bool = False) -> str | None:
 
 def _trouble(database: sqlite3.Connection, *, thoroughly: bool) -> str | None:
     if thoroughly and (result := database.execute("pragma quick_check(1)").fetchone()) != ("ok",):
-        return (
-            " ".join(str(result[0]).removeprefix("*** in database main ***").split()) if result else "it cannot be read"
-        )
+        found = str(result[0]) if result else "it cannot be read"
+        return " ".join(found.removeprefix("*** in database main ***").split())
     if not database.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone():
         return None
-    unknown = {
-        revision for (revision,) in database.execute("select version_num from alembic_version")
-    } - known_revisions()
+    used = {revision for (revision,) in database.execute("select version_num from alembic_version")}
+    unknown = used - known_revisions()
     if unknown:
         return f"it was last used by another, newer version of Prefect (revision {', '.join(sorted(unknown))})"
     return None

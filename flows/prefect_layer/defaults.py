@@ -15,9 +15,8 @@ def take_up_defaults() -> None:
     if not PREFECT_CAME_FIRST or not MISSING:
         return
     refresh_global_settings_context()
-    for (
-        name
-    ) in OWN_LOGGERS:  # `setup_logging` adds Prefect's handlers again: with both, each line would be logged twice
+    for name in OWN_LOGGERS:
+        # `setup_logging` adds Prefect's handlers again: with both, each line would be logged twice.
         own = logging.getLogger(name)
         own.handlers = [handler for handler in own.handlers if not type(handler).__module__.startswith("prefect.")]
     setup_logging(incremental=False)

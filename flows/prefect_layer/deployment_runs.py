@@ -19,15 +19,14 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
-from flows.errors import RequestRefused, ServerUnavailable, ServiceError
+from flows.errors import RequestRefused, ServerUnavailable, ServiceError, kinds_of
 from flows.inbox import Runs, StartRequest
+from flows.prefect_layer.deployments import STYLIZE
 from flows.prefect_layer.parameters import check_parameters
 from flows.records.runs import RunState, Stage
 from flows.wording import redacted
 from nst_core.errors import NstError
 
-STYLIZE = "bulk-stylize/bulk-stylize"
-"""The deployment that stylizes a manifest: <flow>/<deployment>."""
 PAGE_SECONDS = 3.0
 """How long the server has to answer with a page of its UI."""
 LOG_LINES = 200
@@ -150,16 +149,10 @@ def _error_of(name: str, message: str) -> NstError:
     ManifestError('no manifest: ...')
     """
     raised = _RAISED.search(message)
-    kinds = {kind.__name__: kind for kind in _kinds(NstError)}
+    kinds = {kind.__name__: kind for kind in kinds_of(NstError)}
     if raised and raised[1] in kinds and kinds[raised[1]].__init__ is NstError.__init__:
         return kinds[raised[1]](raised[2] or name)
     return NstError(f"the run ended as {name}: {message or 'without a word'}")
-
-
-def _kinds(kind: type[NstError]) -> Iterator[type[NstError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from _kinds(below)
 
 
 @contextmanager

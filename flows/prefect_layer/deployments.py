@@ -1,10 +1,12 @@
-"""Locate the file that describes the deployments.
+"""Locate the file that describes the deployments, and name the most used one.
 
-This module does not import prefect: the command needs the path before it knows which server to use.
+This module does not import prefect: the commands need both before they know which server to use.
 """
 
 from pathlib import Path
 
+STYLIZE = "bulk-stylize/bulk-stylize"
+"""The deployment that stylizes a manifest: <flow>/<deployment>."""
 _HERE = Path(__file__).parent
 
 

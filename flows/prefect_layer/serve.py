@@ -137,7 +137,7 @@ async def _create_automations(automations: list[AutomationCore], *, anew: bool) 
 
     Args:
         automations: the automations.
-        anew: whether to replace an automation that the server has just so. Otherwise it is kept.
+        anew: whether to replace an identical automation on the server too, instead of keeping it.
     """
     async with get_client() as client:
         for automation in automations:

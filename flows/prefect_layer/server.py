@@ -160,7 +160,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for the links in its notifications
     # By default Prefect writes its pages into its own package, which not every user may do.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
-    environment["COLUMNS"] = "1000"  # or it breaks the lines of its log, of which `reason_in` takes the last
+    environment["COLUMNS"] = "1000"  # or it breaks the lines of its log, and `reason_in` takes the last one
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with opened_log(home / SERVER_LOG) as log, named_if_not_started():
         # In a session of its own: Ctrl-C must end the runs first, which still have to report their ends.
@@ -250,7 +250,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         if process.poll() is not None:
-            raise ServiceError(f"the Prefect server ended: {reason_in(log)}. All it said is in {log}")
+            raise ServiceError(f"the Prefect server ended: {reason_in(log)}. Its output is in {log}")
         if answers(url):
             return
         time.sleep(0.2)

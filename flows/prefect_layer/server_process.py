@@ -111,7 +111,7 @@ class ServerProcess:
                 self._save_database()
                 return
         raise ServiceError(
-            f"Prefect's embedded server does not start: {self._reason()}. All it said is in "
+            f"Prefect's embedded server does not start: {self._reason()}. Its output is in "
             f"{self.home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of "
             "yours"
         )

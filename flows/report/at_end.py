@@ -36,7 +36,7 @@ def page_at_end(
     """
     rows = len(manifest.pairs) + len(manifest.rejected)
     if rows > MOST_ROWS:
-        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, printable(output))
+        logger.info("no report.html is made automatically for %d rows: nst report %s", rows, printable(output))
         return None
     try:
         return write_page(run_of(output, record, manifest, tuple(outcomes)), check_hold=check_hold)

@@ -10,6 +10,7 @@ from flows.manifest.stdin import NAME, STANDARD_INPUT
 from flows.output import Ledger
 from flows.records.runs import RunRecord
 from flows.settings import RunSettings
+from flows.wording import option_as_text
 
 OF_ONE_START = ("take_over", "wait_for_output_seconds")
 """Settings on another run in the output, which are left out: a copied command would stop a run that is still active."""
@@ -62,4 +63,4 @@ def _option(name: str, value: Any) -> list[str]:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+    return [f"--{flag}", option_as_text(value)]

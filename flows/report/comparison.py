@@ -17,7 +17,7 @@ from flows.report.measures import MEASURES
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
-from flows.wording import printable
+from flows.wording import option_as_text, printable
 
 MOST_COMPARED = 5000
 """The most pairs of a page, as a comparison is always a single file."""
@@ -204,7 +204,7 @@ def _common_options(matches: Sequence[Match], place: int) -> dict[str, str]:
         pair = match.pairs[place]
         options = pair.options.model_dump(mode="json") if pair and pair.options else NO_OPTIONS
         for name, value in options.items():
-            texts[name].add(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+            texts[name].add(option_as_text(value))
     return {name: next(iter(values)) if len(values) == 1 else f"{len(values)} values" for name, values in texts.items()}
 
 

@@ -81,6 +81,10 @@ class Run:
         """Return the pairs that have an image."""
         return tuple(pair for pair in self.pairs if pair.status == "succeeded")
 
+    def numbers(self, name: str) -> list[float]:
+        """Return a number, such as a loss, of every pair that has an image and that number."""
+        return [value for pair in self.succeeded() if (value := pair.number(name)) is not None]
+
 
 def gather(output: str) -> Run:
     """Load the latest run of an output.

@@ -25,7 +25,7 @@ from flows.report.outliers import RULE, find_outliers
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.scatter import Scatter, scatter
 from flows.report.templates import rendered
-from flows.wording import printable
+from flows.wording import option_as_text, printable
 from nst_core import __version__
 from nst_core.options import StylizeOptions
 from nst_core.options.objective import WEIGHTS
@@ -84,11 +84,10 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
     """Return the HTML of the page of a run."""
     outliers = find_outliers(run.pairs)
     problems = [pair for pair in run.pairs if pair.status in ("failed", "rejected")]
-    manifest = printable(storage.name_of(run.record.manifest_uri))
     return rendered(
         "run.html.jinja",
         ("common.js", "slider.js", "run.js"),
-        title=manifest.rpartition(".")[0] or manifest,
+        title=printable(storage.stem_of(run.record.manifest_uri)),
         run=run.record,
         output=run.output,
         is_stub="stub" in run.backbones,
@@ -164,16 +163,12 @@ def in_words(options: dict[str, Any]) -> str:
     >>> in_words({"size_px": 128, "style_layers": ["relu1_1", "relu2_1"]})
     'size_px 128, style_layers relu1_1 relu2_1'
     """
-    texts = {
-        name: " ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in options.items()
-    }
-    return ", ".join(f"{name} {text}" for name, text in texts.items())
+    return ", ".join(f"{name} {option_as_text(value)}" for name, value in options.items())
 
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
     """Return the headline numbers of the run, each with its label."""
-    losses = [value for pair in run.succeeded() if (value := pair.number("total_loss")) is not None]
-    seconds = [value for pair in run.succeeded() if (value := pair.number("seconds")) is not None]
+    losses, seconds = run.numbers("total_loss"), run.numbers("seconds")
     tiles = []
     if losses:
         tiles.append((f"{statistics.median(losses):.4g}", "median total loss"))
@@ -185,10 +180,7 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
 
 
 def _histograms(run: Run) -> list[Histogram]:
-    histograms = (
-        histogram(name, measure.title, [value for pair in run.succeeded() if (value := pair.number(name)) is not None])
-        for name, measure in MEASURES.items()
-    )
+    histograms = (histogram(name, measure.title, run.numbers(name)) for name, measure in MEASURES.items())
     return [chart for chart in histograms if chart is not None]
 
 

@@ -66,15 +66,20 @@ def _grid(run: Run) -> Table:
     """Return the grid of contents x styles with a header row and column; a cell shows the first of its pairs."""
     wanted = [pair for pair in run.pairs if pair.content and pair.style]
     contents, styles = (names[: MOST_SIDE - 1] for names in _distinct(wanted))
-    head = [Cell(None), *(Cell(style, _stem(style)) for style in styles)]
+    head = [Cell(None), *map(_original, styles)]
     places: dict[tuple[str | None, str | None], list[Pair]] = {}
     for pair in wanted:
         places.setdefault((pair.content, pair.style), []).append(pair)
     body = [
-        [Cell(content, _stem(content)), *(_grid_cell(places.get((content, style), []), run.output) for style in styles)]
+        [_original(content), *(_grid_cell(places.get((content, style), []), run.output) for style in styles)]
         for content in contents
     ]
     return [head, *body]
+
+
+def _original(address: str | None) -> Cell:
+    """Return the cell of a content or style."""
+    return Cell(address, storage.stem_of(address or ""))
 
 
 def _grid_cell(pairs: Sequence[Pair], output: str) -> Cell:
@@ -89,8 +94,8 @@ def _strips(run: Run) -> Table:
     """Return the strips of content, style and pastiche, arranged so that the sheet is about as wide as high."""
     strips = [
         [
-            Cell(pair.content, _stem(pair.content or "")),
-            Cell(pair.style, _stem(pair.style or "")),
+            _original(pair.content),
+            _original(pair.style),
             Cell(storage.join(run.output, str(pair.output)), pair.pair_id, is_pastiche=True),
         ]
         for pair in run.succeeded()[: MOST_SIDE * MOST_SIDE // 3]
@@ -102,7 +107,3 @@ def _strips(run: Run) -> Table:
         [cell for strip in strips[start : start + per_row] for cell in strip]
         for start in range(0, len(strips), per_row)
     ]
-
-
-def _stem(address: str) -> str:
-    return storage.name_of(address).rpartition(".")[0] or storage.name_of(address)

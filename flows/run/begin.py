@@ -41,7 +41,7 @@ def begun(request: RunRequest) -> Iterator[BegunRun]:
 
     Raises:
         OutputBusy: if another run holds the output, or takes it over while this one is planned, or was made since a
-            retry was asked for.
+            retry was requested.
         OptionsError, ClusterError: if the device or the cluster that was requested is not available.
         WeightsError, StorageError, ManifestError: if the run cannot be planned; no pair has been begun then.
     """

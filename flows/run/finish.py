@@ -1,7 +1,7 @@
 """Finish a run: write the results table from the records, the summary, and the marker `_SUCCESS` if no row is left.
 
 While this run was suspended or cut off from the storage, another one may have taken the output over, planned another
-manifest and ended. So the lease is checked directly before each of the files that every run writes anew.
+manifest and ended. So the lease is checked directly before each of the files that every run rewrites.
 """
 
 import hashlib

@@ -40,10 +40,6 @@ FULL_BATCH = 64
 and ending them."""
 
 
-def _none_of(_keys: Iterable[PairKey]) -> frozenset[PairKey]:
-    return frozenset()
-
-
 @dataclass(frozen=True)
 class Earlier:
     """What an output contains of earlier runs.
@@ -57,7 +53,7 @@ class Earlier:
 
     index: LedgerIndex = field(default_factory=LedgerIndex)
     retried: RunRecord | None = None
-    failed_for_good: Callable[[Iterable[PairKey]], frozenset[PairKey]] = _none_of
+    failed_for_good: Callable[[Iterable[PairKey]], frozenset[PairKey]] = lambda _keys: frozenset()
 
 
 @dataclass(frozen=True)
@@ -234,9 +230,8 @@ def _fair_size(pairs: int, devices: int) -> int:
 
 def _batch_name(pairs: list[PlannedPair]) -> str:
     first = pairs[0].spec
-    style = storage.name_of(first.style).rpartition(".")[0] or storage.name_of(first.style)
     rows = f"row {first.row}" if len(pairs) == 1 else f"{len(pairs)} pairs from row {first.row}"
-    return f"{style} at {first.options.size_px} px: {rows}"
+    return f"{storage.stem_of(first.style)} at {first.options.size_px} px: {rows}"
 
 
 def check_ids(manifest: Manifest, selection: Selection) -> None:

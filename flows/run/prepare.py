@@ -80,7 +80,7 @@ def prepare_run(request: RunRequest, means: Means, check_hold: Callable[[], None
             then left alone.
 
     Raises:
-        OutputBusy: if `check_hold` raises it, or another run was made since a retry was asked for.
+        OutputBusy: if `check_hold` raises it, or another run was made since a retry was requested.
         OutputError, WeightsError, OptionsError, StorageError, ManifestError: if the run cannot be planned; no pair has
             been begun then.
     """
@@ -152,7 +152,7 @@ def _check_is_latest(request: RunRequest, ledger: Ledger) -> None:
     if found != expected:
         raise OutputBusy(
             f"{printable(request.output)}: this retry was to repeat what failed in run {printable(expected)}, the "
-            f"latest when it was asked for; found that another run, {printable(found)}, was made since. Run the same "
+            f"latest when it was requested; found that another run, {printable(found)}, was made since. Run the same "
             "command again to retry what failed in that one"
         )
 

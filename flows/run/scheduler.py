@@ -7,10 +7,9 @@ One thread hands out batches with `next_batch`; other threads, such as a Prefect
 import dataclasses
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped, ResultsNotKept, StorageError
+from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped, ResultsNotKept, StorageError, kinds_of
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
@@ -19,7 +18,6 @@ from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
 from flows.worker.batch import LOADERS, WRITERS
 from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
-from nst_core.errors import NstError
 from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
@@ -29,13 +27,7 @@ MOST_LOST = LOADERS + WRITERS
 storage can affect as many at once: all pairs that a worker is loading and writing."""
 
 
-def _kinds(error: type[NstError]) -> Iterator[str]:
-    yield error.kind
-    for subclass in error.__subclasses__():
-        yield from _kinds(subclass)
-
-
-STORAGE_KINDS = frozenset(_kinds(StorageError))
+STORAGE_KINDS = frozenset(error.kind for error in kinds_of(StorageError))
 """The kinds of all errors of storage."""
 
 

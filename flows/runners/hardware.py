@@ -80,7 +80,7 @@ def _answer() -> Hardware:
         last_line = (stderr.strip().splitlines() or ["no reason given"])[-1]
         raise HardwareUnknown(
             f"torch cannot be started (exit code {process.returncode}): {last_line}; install deploy/requirements.lock "
-            "anew"
+            "again"
         )
     answer = json.loads(stdout)
     hardware = Hardware(tuple(answer["gpus"]), frozenset(answer["with_bf16"]), tuple(answer["left_out"]))

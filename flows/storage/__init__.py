@@ -31,7 +31,7 @@ Callers use the functions of this package, such as `storage.read`. Its modules:
     temporary     temporary files, with errors that name the temporary folder
 """
 
-from flows.storage.addresses import absolute, check, is_local, is_s3, join, name_of, parent_of
+from flows.storage.addresses import absolute, check, is_local, is_s3, join, name_of, parent_of, stem_of
 from flows.storage.entry import Entry, Fetched
 from flows.storage.fan_out import each
 from flows.storage.files import (
@@ -46,6 +46,7 @@ from flows.storage.files import (
     names,
     probe,
     read,
+    read_if_there,
     read_with_version,
     remove,
     replace,
@@ -86,6 +87,7 @@ __all__ = [
     "parent_of",
     "probe",
     "read",
+    "read_if_there",
     "read_with_version",
     "real_address",
     "remove",
@@ -93,6 +95,7 @@ __all__ = [
     "replace_by",
     "shortfalls",
     "size",
+    "stem_of",
     "swap",
     "sweep",
     "temporary_files",

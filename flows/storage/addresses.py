@@ -141,6 +141,16 @@ def name_of(address: str) -> str:
     return os.path.basename(address) if is_local(address) else address.rstrip("/").rsplit("/", 1)[-1]
 
 
+def stem_of(address: str) -> str:
+    """Return the last part of an address without its extension.
+
+    >>> stem_of("s3://bucket/in/cat.small.jpg"), stem_of("/in/.jpg")
+    ('cat.small', '.jpg')
+    """
+    name = name_of(address)
+    return name.rpartition(".")[0] or name
+
+
 def parent_of(address: str) -> str:
     """Return the folder that contains an address."""
     return os.path.dirname(address) if is_local(address) else address.removesuffix("/").rsplit("/", 1)[0]

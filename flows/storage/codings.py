@@ -39,7 +39,7 @@ def decoded(address: str, data: bytes, content_encoding: str, max_bytes: int | N
 
 def _gunzipped(address: str, data: bytes, max_bytes: int | None) -> bytes:
     if not data:  # GzipFile would accept it as an empty file
-        raise NotDecoded(f"{address}: says Content-Encoding: gzip, and has no bytes; store it anew")
+        raise NotDecoded(f"{address}: says Content-Encoding: gzip, and has no bytes; store it again")
     content = io.BytesIO()
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
@@ -49,6 +49,6 @@ def _gunzipped(address: str, data: bytes, max_bytes: int | None) -> bytes:
                     raise TooLarge(f"{address}: expected at most {max_bytes} bytes once decoded from gzip, found more")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise NotDecoded(
-            f"{address}: says Content-Encoding: gzip, and is none ({error}); correct what it says, or store it anew"
+            f"{address}: says Content-Encoding: gzip, and is none ({error}); correct what it says, or store it again"
         ) from error
     return content.getvalue()

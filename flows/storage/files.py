@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from flows.errors import CredentialsExpired, StorageError
+from flows.errors import CredentialsExpired, NotFound, StorageError
 from flows.storage import addresses, local, mounts, s3
 from flows.storage.addresses import is_local, is_s3
 from flows.storage.entry import Entry, Fetched
@@ -36,6 +36,14 @@ class _Files(Protocol):
     def entry_of(self, address: str) -> Entry | None: ...
     def identity(self, address: str, within: Places | None = None, /) -> str | None: ...
     def size(self, address: str) -> int: ...
+
+
+def read_if_there(address: str) -> bytes | None:
+    """Return the bytes of a file as `read` does; None if it does not exist."""
+    try:
+        return read(address)
+    except NotFound:
+        return None
 
 
 def read(

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tenacity import Retrying, retry_if_exception, retry_if_exception_type, wait_random_exponential
+from tenacity import Retrying, retry_base, retry_if_exception, retry_if_exception_type, wait_random_exponential
 
 from flows.storage.retries import over_after
 
@@ -85,13 +85,8 @@ def put_new(folder: int, source: str, name: str) -> bool:
 
 def put(folder: int, source: str, name: str) -> None:
     """Give a temporary file its final name, in place of any file that has it."""
-    retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, OSError) and error.errno in IN_USE),
-        stop=over_after(IN_USE_SECONDS),
-        wait=wait_random_exponential(multiplier=0.02, max=0.5),
-        reraise=True,
-    )
-    retrying(lambda: os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder))
+    in_use = retry_if_exception(lambda error: isinstance(error, OSError) and error.errno in IN_USE)
+    _retrying(in_use, IN_USE_SECONDS)(lambda: os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder))
 
 
 @contextmanager
@@ -182,12 +177,7 @@ def _acquire(descriptor: int) -> bool:
     Raises:
         BlockingIOError: if another process holds it for longer than `LOCK_SECONDS`.
     """
-    retrying = Retrying(
-        retry=retry_if_exception_type(BlockingIOError),
-        stop=over_after(LOCK_SECONDS),
-        wait=wait_random_exponential(multiplier=0.02, max=0.5),
-        reraise=True,
-    )
+    retrying = _retrying(retry_if_exception_type(BlockingIOError), LOCK_SECONDS)
     try:
         retrying(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -197,6 +187,11 @@ def _acquire(descriptor: int) -> bool:
             raise
         return False
     return True
+
+
+def _retrying(retry: retry_base, seconds: float) -> Retrying:
+    wait = wait_random_exponential(multiplier=0.02, max=0.5)
+    return Retrying(retry=retry, stop=over_after(seconds), wait=wait, reraise=True)
 
 
 def _note(descriptor: int, note: str) -> None:

@@ -154,7 +154,7 @@ def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
         from flows.worker.engine import backbone_of
         from flows.worker.stylizing import stylize_chunk
     except (ImportError, OSError) as error:
-        raise HardwareUnknown(f"torch cannot be started: {error}; install deploy/requirements.lock anew") from error
+        raise HardwareUnknown(f"torch cannot be started: {error}; install deploy/requirements.lock again") from error
 
     capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_extra(pairs))
 

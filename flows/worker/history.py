@@ -70,12 +70,12 @@ class Histories:
         return tuple(sample for level in sorted(levels, reverse=True) for sample in levels[level].all())
 
 
-def both(first: OnStep | None, second: OnStep | None) -> OnStep:
-    """Return a callback that calls both of these, skipping None."""
-    callbacks = [callback for callback in (first, second) if callback is not None]
+def each_of(*callbacks: OnStep | None) -> OnStep:
+    """Return a callback that calls each of these that is not None."""
+    given = [callback for callback in callbacks if callback is not None]
 
     def on_step(step: StepReport) -> None:
-        for callback in callbacks:
+        for callback in given:
             callback(step)
 
     return on_step

@@ -173,12 +173,5 @@ def read_input(
     return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin, version_id)
 
 
-@functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(
-    address: str,
-    identity: str,
-    limits: PictureLimits = ENGINE_LIMITS,
-    wanted: WantedPicture = AS_IT_IS,
-) -> Input:
-    """Read and decode a style image, once for all pairs that use it."""
-    return read_input(address, identity, limits, wanted)
+read_style = functools.lru_cache(maxsize=STYLES_KEPT)(read_input)
+"""Reads and decodes a style image, once for all pairs that use it."""

@@ -10,7 +10,7 @@ from flows.records.timestamps import Moment
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, extra_for, mask_notes, naming_file, request_for
 from flows.worker.finishing import levels_of, pixels_as_read
-from flows.worker.history import Histories, both
+from flows.worker.history import Histories, each_of
 from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
 from flows.worker.lost_device import detecting_device_loss
@@ -166,7 +166,7 @@ def _stylize_at_once(
         requests.append(request_for(loaded, style, job, backbone.device))
         notes.append(mask_notes(loaded, style))  # now, while the colours of these masks are cached
     with naming_file(first.pair.spec.content):
-        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
+        results = stylize(requests, backbone, each_of(histories, timelines, on_step), free=free)
     turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines, notes)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)

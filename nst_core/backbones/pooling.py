@@ -56,8 +56,8 @@ def pool(features: Tensor, pooling: str) -> Pooled:
     if bf16_cpu.supports(features):
         return Pooled(bf16_cpu.max_pool(features), None, average=False)
     if _can_pool_by_halves(features):
-        rows = _maxima(*row_halves(crop_to_even(features)))
-        return Pooled(_maxima(*column_halves(rows)), None, average=False)
+        rows = torch.maximum(*row_halves(crop_to_even(features)))
+        return Pooled(torch.maximum(*column_halves(rows)), None, average=False)
     output, indices = functional.max_pool2d(features, 2, 2, return_indices=True)
     return Pooled(output, indices, average=False)
 
@@ -112,7 +112,7 @@ def _max_backward(gradient: Tensor, features: Tensor) -> Tensor:
 
 def _fill_max_backward(gradient: Tensor, features: Tensor, back: Tensor) -> None:
     top, bottom = row_halves(features)
-    left, right = column_halves(_maxima(top, bottom))
+    left, right = column_halves(torch.maximum(top, bottom))
     by_rows = gradient.new_empty(top.shape)
     _split(gradient, left >= right, *column_halves(by_rows))
     _split(by_rows, top >= bottom, *row_halves(back))
@@ -121,7 +121,3 @@ def _fill_max_backward(gradient: Tensor, features: Tensor, back: Tensor) -> None
 def _split(gradient: Tensor, to_first: Tensor, first: Tensor, second: Tensor) -> None:
     torch.mul(gradient, to_first, out=first)
     torch.sub(gradient, first, out=second)
-
-
-def _maxima(one: Tensor, other: Tensor) -> Tensor:
-    return torch.maximum(one, other)

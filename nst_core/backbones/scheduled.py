@@ -135,7 +135,7 @@ class Pass:
                 kept, _ = self.scheduled.run_block(block, entering, self, read=None)
             del entering
             gradient = self._block_backward(block, kept, gradient, add)
-        assert gradient is not None, "no layer was asked for"
+        assert gradient is not None, "no layer was requested"
         std = self.scheduled.network.std
         return gradient.to(std.dtype) / std
 

@@ -1,4 +1,4 @@
-"""VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
+"""VGG as a function from an image to the features of named layers, cut at the deepest requested layer.
 
 Simonyan and Zisserman, 1409.1556. The layers are those of torchvision's `features`, but that package is not imported:
 it imports `torch._dynamo`, which no worker uses and every worker would wait for when it starts.

@@ -70,10 +70,6 @@ def _check_sha256(weights: WeightsFile, found: str) -> None:
         raise WeightsError(f"weights file {weights.path}: expected sha256 {weights.sha256}, found {found}")
 
 
-def _convolution_names(architecture: str) -> list[str]:
-    return [name for name in layer_names(architecture) if name.startswith("conv")]
-
-
 def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
     """Read `blockB_convK_W_q` (uint8 indices, OIHW), `_W_table` (256 float32 centroids) and `_b` of each layer.
 
@@ -82,7 +78,7 @@ def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
     network's own.
     """
     convolutions: Convolutions = {}
-    for name in _convolution_names(architecture):
+    for name in (layer for layer in layer_names(architecture) if layer.startswith("conv")):
         key = f"block{name[4]}_conv{name[6]}"
         weight = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
         convolutions[name] = (weight, state[f"{key}_b"].float())

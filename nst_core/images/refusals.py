@@ -36,7 +36,7 @@ def damaged(name: str, kind: str, error: Exception | None) -> BadImage:
 
 def too_costly(name: str, limit: str, found: str) -> BadImage:
     """Return the error for a file that would take far more time or memory than its pixels are worth."""
-    return refused(name, "too_costly", limit, found, "Open it in a paint program and save it anew, as PNG or JPEG.")
+    return refused(name, "too_costly", limit, found, "Open it in a paint program and save it again, as PNG or JPEG.")
 
 
 def too_many_pixels(name: str, size: tuple[int, int], most: int) -> BadImage:

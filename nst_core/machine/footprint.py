@@ -67,7 +67,7 @@ LARGE_PIXELS = 2_000_000
 """Pixels of a batch from which on memory freed by one step is returned to the system before the next one. Below,
 returning memory between two batches costs more than it gains, and any plan fits."""
 
-HALO_PX = 128
+WIDEST_HALO_PX = 128
 """The widest halo of a tile, that of relu5_4."""
 
 BASE_BYTES = {"cpu": 1_500_000_000, "cuda": 2_500_000_000}
@@ -247,7 +247,7 @@ def predicted_bytes(
 
 def _tile_pixels(width: int, height: int, tile_px: int) -> int:
     """Return the most pixels that a tile with its halo has."""
-    return min(width, tile_px + 2 * HALO_PX) * min(height, tile_px + 2 * HALO_PX)
+    return min(width, tile_px + 2 * WIDEST_HALO_PX) * min(height, tile_px + 2 * WIDEST_HALO_PX)
 
 
 def base_bytes(backbone: DeviceAndPrecision) -> int:

@@ -119,7 +119,7 @@ _prepared: set[str] = set()
 def keep_freed_memory(*, keep: bool) -> None:
     """Make the C library keep freed memory for reuse, or return it to the system at once.
 
-    Feature maps are freed and allocated again at every evaluation. By default glibc maps each anew, and the kernel
+    Feature maps are freed and allocated again at every evaluation. By default glibc maps each again, and the kernel
     clears every page of it: a fifth of the time of an evaluation at 512 px, half of it at four times as many pixels.
     But kept memory is fragmented, and few fragments are large enough for the maps of a large image, so
     `nst_core.machine.memory` decides which of the two a batch uses.

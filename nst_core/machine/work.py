@@ -24,7 +24,7 @@ EXACT_PASSES = 2
 TILED_COST = 1.5
 """Cost of an evaluation in tiles over one in one piece: it has a second forward pass."""
 
-HALO_PX = 80
+USUAL_HALO_PX = 80
 """Width of the halo around each tile for the default layers."""
 
 
@@ -130,5 +130,5 @@ def _pixel_evaluations(
     tile = plan_memory(width, height, 1, backbone, free, extra).tile_px
     if tile is None:
         return evaluations * width * height
-    halos = [2 * HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]
+    halos = [2 * USUAL_HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]
     return evaluations * width * height * TILED_COST * (1 + halos[0]) * (1 + halos[1])

@@ -125,18 +125,18 @@ def words(value: Any) -> Any:
 
 
 def real_numbers(value: Any) -> Any:
-    """Split a list of numbers given as one text likewise, unless a comma in it may be a decimal separator.
+    """Split a list of numbers given as one text in the same way, unless a comma in it may be a decimal separator.
 
     Raises:
         ValueError: if a comma may be a decimal separator; the message says what to write.
     """
     if not isinstance(value, str) or not re.search(r"\d,\d", value):
         return words(value)
-    text, wanted = value.strip(), "expected numbers with a dot for decimals, parted by blanks"
+    text, wanted = value.strip(), "expected numbers with a dot for decimals, separated by spaces"
     got = repr(value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}...")
     if re.search(r"[\s;]", text):
         dotted = re.sub(r"(?<=\d),(?=\d)", ".", text[:MOST_SHOWN])
-        raise ValueError(f"{wanted}, got {got}: write {dotted}, or put a blank behind each comma")
+        raise ValueError(f"{wanted}, got {got}: write {dotted}, or put a space after each comma")
     parts = text.split(",")
     if "." not in text and (_are_halves(parts) or any(re.match(r"[+-]?0\d", part) for part in parts)):
         numbers = " ".join(f"{a}.{b}" for a, b in zip(parts[::2], parts[1::2], strict=False))

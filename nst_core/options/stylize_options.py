@@ -75,7 +75,7 @@ class StylizeOptions(BaseModel):
     colors: Literal["style", "match", "luminance"] = "style"
     """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
     strength: float | None = Field(default=None, ge=0.0, le=1.0)
-    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 six times of it."""
+    """How much style, in place of style_weight: 0.5 means the recipe's weight, 0 a thirtieth of it, 1 six times it."""
     content_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the content loss (default: the recipe's)."""
     style_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
@@ -91,7 +91,7 @@ class StylizeOptions(BaseModel):
     pooling: Literal["max", "average"] = "max"
     """How the backbone pools; average pooling is rescaled to keep the size of the activations."""
     quality: QualityName = "standard"
-    """How long: draft, standard or best; where `steps` and `plateau_tolerance` do not say it."""
+    """How long to optimise: draft, standard or best; `steps` and `plateau_tolerance` override it."""
     init: Literal["content", "style", "noise"] = "content"
     """What the optimisation starts from."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
@@ -104,8 +104,8 @@ class StylizeOptions(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
     """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
     steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality; beyond
-    2048 x 2048 pixels so many fewer that they take no longer, but at least 20)."""
+    """Most optimisation steps at full size, including those taken back (default: the recipe's, by quality; beyond
+    2048 x 2048 pixels fewer, so that they take no longer, but at least 20)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
     """Stop as soon as the total loss of the image, as a PNG would hold it, is at or below this."""
     plateau_tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
@@ -117,13 +117,13 @@ class StylizeOptions(BaseModel):
     output_format: FileFormatName = "png"
     """File format of the stylized image."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)
-    """Quality of a JPEG or WebP, both of which lose a little; png and tiff lose nothing."""
+    """Quality of JPEG and WebP files, which are lossy; png and tiff are lossless."""
     bit_depth: Literal[8, 16] = 8
     """Bits per channel of the file; 16 with png and tiff only."""
     output_profile: Literal["srgb", "content"] = "srgb"
     """Colour space of the file: sRGB, or that of the content image if its profile is of RGB primaries and curves."""
     dpi: int | None = Field(default=None, ge=10, le=4800)
-    """Resolution that the file asks to be printed at, in dots per inch; none says nothing."""
+    """Print resolution stored in the file, in dots per inch; none stores no resolution."""
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 

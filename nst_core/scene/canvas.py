@@ -12,7 +12,6 @@ from torch import Tensor
 
 from nst_core.geometry.strips import by_strips
 from nst_core.optimizers.coordinates import held_at_range, within_range
-from nst_core.options import StylizeOptions
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of Y of YIQ, applied to the values that a file holds (Gatys et al., 2017, 1611.07865, section 5)."""
@@ -102,8 +101,3 @@ class Canvas:
             return self
         protected = None if self.protected is None else self.protected[index]
         return Canvas(self.contents[index], protected, self.keeps_colours)
-
-
-def canvas_of(contents: Tensor, protected: Tensor | None, options: StylizeOptions) -> Canvas:
-    """Return the canvas that some options describe."""
-    return Canvas(contents, protected, options.colors == "luminance")

@@ -15,7 +15,7 @@ from nst_core.losses.regions import Regions, region_count
 from nst_core.losses.targets import ContentTarget, StyleTarget, encode_both, encode_content
 from nst_core.machine.footprint import Extra, MemoryPlan, extra_of
 from nst_core.options import StylizeOptions
-from nst_core.scene.canvas import Canvas, canvas_of
+from nst_core.scene.canvas import Canvas
 from nst_core.scene.shrink import shrink
 from nst_core.scene.styles import StyleImage, style_target
 
@@ -62,7 +62,7 @@ class Scene:
     @cached_property
     def canvas(self) -> Canvas:
         """The canvas that defines what may change in the contents."""
-        return canvas_of(self.contents, self.protected, self.options)
+        return Canvas(self.contents, self.protected, self.options.colors == "luminance")
 
     def halved(self, level: int) -> "Scene":
         """Return this full-size scene with all images halved `level` times."""

@@ -66,7 +66,7 @@ def test_a_killed_node_costs_no_pair(nodes: Nodes, tmp_path: Path) -> None:
 
     assert code == 0, events(run)
     check_complete(run.as_stub_run, 60)
-    assert "is gone; another one is asked for" in events(run)
+    assert "is gone; another one is requested" in events(run)
     assert "is a local path, and the Ray cluster has 5 nodes" in events(run)
     assert attempts(run) == 0
     assert finished(local).returncode == 0

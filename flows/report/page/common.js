@@ -67,6 +67,29 @@ function sorted(rows, value, isDescending) {
   });
 }
 
+// ---------------------------------------------------------------- the toolbar
+
+/** Call `apply` whenever the toolbar changes `chosen`: by the fields of these names, or by its buttons. */
+function connectToolbar(chosen, fields, apply) {
+  const initial = { ...chosen };
+  for (const name of fields) {
+    byId(name).addEventListener("input", () => {
+      chosen[name] = byId(name).value;
+      apply();
+    });
+  }
+  byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
+  byId("direction").addEventListener("click", () => {
+    chosen.down = !chosen.down;
+    apply();
+  });
+  byId("clear").addEventListener("click", () => {
+    byId("toolbar").reset();
+    Object.assign(chosen, initial);
+    apply();
+  });
+}
+
 // ---------------------------------------------------------------- the list, a page at a time
 
 const list = { rows: [], page: 0, card: null };

@@ -89,21 +89,5 @@ viewer.show = (row) => {
   ]);
 };
 
-for (const name of ["text", "sort"]) {
-  byId(name).addEventListener("input", () => {
-    chosen[name] = byId(name).value;
-    apply();
-  });
-}
-byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
-byId("direction").addEventListener("click", () => {
-  chosen.down = !chosen.down;
-  apply();
-});
-byId("clear").addEventListener("click", () => {
-  byId("toolbar").reset();
-  Object.assign(chosen, { text: "", sort: "row", down: false });
-  apply();
-});
-
+connectToolbar(chosen, ["text", "sort"], apply);
 apply();

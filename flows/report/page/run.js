@@ -18,6 +18,7 @@ function matches(row) {
 }
 
 function apply() {
+  byId("outliers")?.setAttribute("aria-pressed", chosen.outliers);
   byId("direction").textContent = chosen.down ? "↓ high first" : "↑ low first";
   showRows(sorted(data.rows.filter(matches), (row) => row[chosen.sort], chosen.down));
 }
@@ -208,26 +209,9 @@ function svgPart(tag, attributes, text) {
 for (const style of [...new Set(data.rows.map((row) => row.style).filter(Boolean))].sort()) {
   byId("style").append(make("option", { value: style }, lastPart(style)));
 }
-for (const name of ["text", "style", "status", "measure", "low", "high", "sort"]) {
-  byId(name).addEventListener("input", () => {
-    chosen[name] = byId(name).value;
-    apply();
-  });
-}
-byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
-byId("direction").addEventListener("click", () => {
-  chosen.down = !chosen.down;
-  apply();
-});
+connectToolbar(chosen, ["text", "style", "status", "measure", "low", "high", "sort"], apply);
 byId("outliers")?.addEventListener("click", () => {
   chosen.outliers = !chosen.outliers;
-  byId("outliers").setAttribute("aria-pressed", chosen.outliers);
-  apply();
-});
-byId("clear").addEventListener("click", () => {
-  byId("toolbar").reset();
-  Object.assign(chosen, { text: "", style: "", status: "", measure: "total_loss", low: "", high: "", sort: "row", down: false, outliers: false });
-  byId("outliers")?.setAttribute("aria-pressed", false);
   apply();
 });
 

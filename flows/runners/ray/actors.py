@@ -189,7 +189,7 @@ class Actors:
             doubled = FIRST_PAUSE_SECONDS * 2 ** min(self._deaths_at_start - 1, 10)
             pause = min(LONGEST_PAUSE_SECONDS, doubled if self._running else LONGEST_PAUSE_SECONDS)
             self._later.append(time.monotonic() + pause)
-            logger.warning("a Ray worker did not start: %s; another one is asked for in %.0f s", reason(error), pause)
+            logger.warning("a Ray worker did not start: %s; another one is requested in %.0f s", reason(error), pause)
             return
         logger.warning("a Ray worker did not start: %s", reason(error))
         if is_enough:
@@ -214,7 +214,7 @@ class Actors:
             if channel not in self._running or self._closed:
                 return
             self._take_out(channel)
-            logger.warning("the Ray worker on %s is gone; another one is asked for", channel.host)
+            logger.warning("the Ray worker on %s is gone; another one is requested", channel.host)
             self._request()
 
     def _set_aside(self, channel: "_Channel", why: str) -> None:
@@ -232,7 +232,7 @@ class Actors:
         self._running.remove(channel)
         if not self._running:
             self._none_since = awake_seconds()
-            # Without any actor, replacements are requested at once, and deaths at start are counted anew.
+            # Without any actor, replacements are requested at once, and deaths at start are counted from zero.
             self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]
 
     def _kill(self, actor: Any) -> None:

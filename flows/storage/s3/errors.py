@@ -254,16 +254,11 @@ def _region(error: Exception) -> str:
 def _skew(fields: Mapping[str, Any]) -> str:
     """Describe the difference between the clocks, if the response has both times."""
     try:
-        server, request = datetime.fromisoformat(fields["ServerTime"]), _time_of_request(fields["RequestTime"])
+        server, request = datetime.fromisoformat(fields["ServerTime"]), datetime.fromisoformat(fields["RequestTime"])
     except (KeyError, ValueError):
         return "the clocks of this machine and of S3 are too far apart"
     seconds = round((request - server).total_seconds())
     return f"this machine's clock is {abs(seconds):,} seconds {'ahead of' if seconds > 0 else 'behind'} that of S3"
-
-
-def _time_of_request(text: str) -> datetime:
-    """Parse the time with which a request was signed, in basic ISO 8601 format."""
-    return datetime.fromisoformat(text)
 
 
 def _is_a_page(error: Exception) -> bool:

@@ -78,7 +78,7 @@ def _identities_below(folder: str, wanted: list[str]) -> dict[str, str | None]:
     names = sorted((address.rpartition("/")[2] for address in wanted), key=str.encode)
     found: dict[str, str | None] = {}
     last = ""
-    pages = _pages(bucket, prefix, start_after=f"{prefix}{_just_before(names[0])}")
+    pages = _pages(bucket, prefix, start_after=f"{prefix}{names[0][:-1]}")  # which sorts just before it
     for number, page in enumerate(pages, start=1):
         found |= {entry.name: identity_of(entry.version, entry.size) for entry in page}
         last = max((entry.name for entry in page), key=str.encode, default=last)
@@ -89,11 +89,6 @@ def _identities_below(folder: str, wanted: list[str]) -> dict[str, str | None]:
         last = names[-1]
     listed = [name for name in names if name.encode() <= last.encode()]
     return {f"{folder}/{name}": found.get(name) for name in listed}
-
-
-def _just_before(name: str) -> str:
-    """Return a text that sorts just before a name."""
-    return name[:-1]
 
 
 def _bucket_and_prefix(folder: str) -> tuple[str, str]:

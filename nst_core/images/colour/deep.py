@@ -1,4 +1,4 @@
-"""16-bit colour, of which Pillow decodes only the upper eight bits: decoding the lower ones, and conversion to sRGB."""
+"""16-bit colour: decoding the lower eight bits, which Pillow drops, and conversion to sRGB."""
 
 import sys
 from functools import lru_cache

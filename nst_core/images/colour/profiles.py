@@ -5,8 +5,8 @@ They hold any number of processing elements, thousands of them in a few hundred 
 
 from nst_core.images.refusals import MAX_PROFILE_BYTES
 
-_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
-_MOST_TAGS = 100  # lcms reads no more
+HEADER_BYTES, TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
+MOST_TAGS = 100  # lcms reads no more
 _UNBOUNDED = b"mpet"
 """The type of the tags D2B0 to D2B3 and B2D0 to B2D3: a second description of the colours by processing elements, of
 which there may be any number, even all at the same offset. A useful profile has the first description too, in
@@ -24,8 +24,8 @@ def usable_profile(icc: bytes) -> bytes:
     if _UNBOUNDED not in icc:
         return icc
     cleaned = bytearray(icc)
-    for index in range(min(_uint32(icc, _HEADER_BYTES), _MOST_TAGS)):
-        entry = _HEADER_BYTES + 4 + index * _TAG_BYTES
+    for index in range(min(_uint32(icc, HEADER_BYTES), MOST_TAGS)):
+        entry = HEADER_BYTES + 4 + index * TAG_BYTES
         offset = _uint32(icc, entry + 4)
         if icc[offset : offset + 4] == _UNBOUNDED:
             cleaned[entry : entry + 4] = b"none"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from nst_core.images.colour.profiles import usable_profile
+from nst_core.images.colour.profiles import HEADER_BYTES, MOST_TAGS, TAG_BYTES, usable_profile
 
 Floats = NDArray[np.float32]
 """Pixels, shape (height, width, 3), in [0, 1]."""
@@ -34,8 +34,6 @@ _PRIMARIES: Final = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES: Final = (b"rTRC", b"gTRC", b"bTRC")
 _TABLES: Final = (b"A2B", b"B2A", b"D2B", b"B2D")
 """Prefixes of the tags with lookup tables, which programs prefer to primaries and curves."""
-_MOST_TAGS: Final = 100
-_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
 _GRID: Final = np.linspace(0.0, 1.0, 65536)
 """The points where curves are sampled: every value that a file of 16 bits, or of 8, can hold."""
 _STRIP_PIXELS: Final = 1_000_000
@@ -141,10 +139,10 @@ def _read(icc: bytes) -> RgbSpace:
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
     """Return name -> content; of tags with the same name the first counts."""
-    (number,) = struct.unpack_from(">I", icc, _HEADER_BYTES)
+    (number,) = struct.unpack_from(">I", icc, HEADER_BYTES)
     tags: dict[bytes, bytes] = {}
-    for place in range(min(number, _MOST_TAGS)):
-        name, start, length = struct.unpack_from(">4sII", icc, _HEADER_BYTES + 4 + place * _TAG_BYTES)
+    for place in range(min(number, MOST_TAGS)):
+        name, start, length = struct.unpack_from(">4sII", icc, HEADER_BYTES + 4 + place * TAG_BYTES)
         tags.setdefault(name, icc[start : start + length])
     return tags
 

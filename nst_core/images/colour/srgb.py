@@ -53,8 +53,7 @@ def in_srgb(piece: "Piece", colour_info: ColourInfo) -> tuple[Image.Image, Image
     if piece.mode.startswith("I") and colour_info.icc and colour_info.icc[16:20] == b"GRAY":
         return _deep_grey_in_srgb(piece, colour_info)
     colour, alpha = split_alpha(piece, colour_info.name, colour_info.tags)
-    info = {} if colour_info.icc is None else {"icc_profile": colour_info.icc}
-    picture, icc = to_srgb(colour, info, colour_info.notes)
+    picture, icc = to_srgb(colour, colour_info.icc, colour_info.notes)
     return picture, alpha, icc
 
 
@@ -69,8 +68,7 @@ def _deep_in_srgb(piece: Any, colour_info: ColourInfo) -> tuple[Image.Image, Ima
             return Image.fromarray(deep.colours_in_srgb(colours, colour_info.icc)), alpha, colour_info.icc
         except ValueError:  # a profile with tables, which littlecms can apply, but only in 8 bits
             pass
-    info = {} if colour_info.icc is None else {"icc_profile": colour_info.icc}
-    picture, icc = to_srgb(Image.fromarray(deep.as_8_bits(colours)), info, colour_info.notes)
+    picture, icc = to_srgb(Image.fromarray(deep.as_8_bits(colours)), colour_info.icc, colour_info.notes)
     return picture, alpha, icc
 
 
@@ -131,11 +129,10 @@ def _grey_levels(image: Image.Image, name: str, tags: Mapping[int, Any]) -> tupl
     return values, white, None if alpha is None else Image.fromarray(alpha)
 
 
-def to_srgb(colour: Image.Image, info: Mapping[Any, Any], notes: list[str]) -> tuple[Image.Image, bytes]:
+def to_srgb(colour: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes]:
     """Convert to mode RGB, with the file's own colour profile if possible; return also that profile, or empty bytes."""
-    if "icc_profile" in info:
+    if icc is not None:
         try:
-            icc = info["icc_profile"] or b""
             return _convert_profile(colour, icc), icc
         except _PROFILE_ERRORS:
             notes.append(_PROFILE_IGNORED)

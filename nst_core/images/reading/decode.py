@@ -17,7 +17,7 @@ from nst_core.images.files.tiff import is_float, is_misread
 from nst_core.images.reading.assembly import Assembly
 from nst_core.images.reading.origin import Origin, origin_of
 from nst_core.images.reading.pieces import Pieces, pieces_of
-from nst_core.images.reading.tiff_rewriting import rewritten
+from nst_core.images.reading.tiff_rewriting import MORE_PAGES, rewritten
 from nst_core.images.refusals import (
     CONVERT,
     MAX_PIXELS,
@@ -171,7 +171,7 @@ def _assemble(
 
 
 def _check_kind(image: ImageFile.ImageFile, data: bytes, name: str) -> None:
-    """Refuse a PNG without an end, and files of which Pillow decodes something else than other programs show."""
+    """Refuse a PNG without an end, and files that Pillow decodes to something other than what other programs show."""
     if tiff_tag(getattr(image, "tag_v2", {}), _TAG_SUBFILE, 0) & 1:
         found = "a TIFF that begins with a mere preview, as camera raw files do"
         raise refused(name, "unsupported_format", PICTURE, found, CONVERT)
@@ -235,4 +235,4 @@ def _note_more_frames(image: Image.Image, notes: list[str]) -> None:
     if has_more and image.format == HEIF:
         notes.append("several images: the one that is marked as the primary one is used")
     elif has_more and image.format != "MPO":  # a photograph and its preview in one JPEG
-        notes.append("several frames or pages: the first is used")
+        notes.append(MORE_PAGES)

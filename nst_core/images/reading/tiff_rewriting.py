@@ -14,7 +14,8 @@ from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
 _ORIENTATION, _PROFILE = 274, 34675  # TIFF tags
 _NOTE = "floating point numbers without a colour profile taken as sRGB, white at 1"
 """The note for the user when a file of floating point numbers has no colour profile."""
-_MORE_PAGES = "several frames or pages: the first is used"
+MORE_PAGES = "several frames or pages: the first is used"
+"""The note for the user when a file has more than one image."""
 _RARE = ("requires the", "not supported", "not implemented", "not a known", "do not match")
 """Phrases of tifffile's errors for files that it cannot read here; its others are for files that are damaged."""
 
@@ -46,8 +47,8 @@ def rewritten(data: bytes, name: str, notes: list[str], most_pixels: int) -> byt
             found = f"a TIFF of {kind} that is packed in a rare way ({error})"
             raise refused(name, "unsupported_mode", DEPTH, found, CONVERT) from error
         if _has_more_pages(file):
-            notes.append(_MORE_PAGES)
-        if page.planarconfig == 2 and values.ndim == 3:  # grey may be said to be in planes, too
+            notes.append(MORE_PAGES)
+        if page.planarconfig == 2 and values.ndim == 3:  # a grey image may be declared as planar too
             values = np.moveaxis(values, 0, -1)
         if is_float:
             low, high = float(values.min()), float(values.max())

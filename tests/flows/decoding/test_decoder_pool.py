@@ -214,7 +214,7 @@ def test_an_image_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch
     assert caught.value.reason == "too_costly"
     assert str(caught.value) == (
         "slow.bmp: expected an image that is decoded in 10 seconds for each 50 megapixels, found one that takes "
-        "longer. Open it in a paint program and save it anew, as PNG or JPEG."
+        "longer. Open it in a paint program and save it again, as PNG or JPEG."
     )
     assert time.monotonic() - began < 20
 

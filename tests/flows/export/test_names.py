@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.export.layouts import LAYOUT_SPECS, Layout, LayoutSpec
 from flows.export.names import MOST_BYTES_OF_A_PART, names_of, parse_template, stem, stems_of
 from flows.export.pictures import Picture, Unfinished
 from flows.spreadsheets import as_plain_text
@@ -22,12 +23,8 @@ def image(row: int = 2, *, ending: str = ".png", folder: str = "", **cells: Any)
     return Picture(values, f"/out/images/{values['pair_id']}-01234567{ending}", "ab" * 32, folder)
 
 
-def names(text: str, *images: Picture, in_folders: bool = False, may_have_dots: bool = True) -> list[str]:
-    return list(
-        names_of(
-            images or (image(),), parse_template(text, COLUMNS), in_folders=in_folders, may_have_dots=may_have_dots
-        )
-    )
+def names(text: str, *images: Picture, layout: LayoutSpec = LAYOUT_SPECS[Layout.IMAGEFOLDER]) -> list[str]:
+    return list(names_of(images or (image(),), parse_template(text, COLUMNS), layout))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +61,8 @@ def test_the_ending_is_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("text", ["{pair_id}", "{pair_id}.jpg", "{style}/{content}.PNG", "v1.{note}"])
-@pytest.mark.parametrize("may_have_dots", [False, True])
-def test_unfinished_rows_have_the_stems_of_their_later_images(text: str, may_have_dots: bool) -> None:
+@pytest.mark.parametrize("layout", LAYOUT_SPECS.values(), ids=LAYOUT_SPECS)
+def test_unfinished_rows_have_the_stems_of_their_later_images(text: str, layout: LayoutSpec) -> None:
     """The stem is the same in whatever format the image will be; a row that cannot be named, as without an id, has
     none.
     """
@@ -73,11 +70,10 @@ def test_unfinished_rows_have_the_stems_of_their_later_images(text: str, may_hav
     one = image(2, ending=kind, folder="a/B", note="Dog.v2", style="Waves.v2.tif")
     rows = [Unfinished(one.row, one.folder), Unfinished(dict.fromkeys(COLUMNS), "")]
     by = parse_template(text, COLUMNS)
-    for in_folders in (False, True):
-        (name,) = names_of([one], by, in_folders=in_folders, may_have_dots=may_have_dots)
+    (name,) = names_of([one], by, layout)
 
-        assert stem(name) in stems_of(rows, by, in_folders=in_folders, may_have_dots=may_have_dots)
-    assert stems_of(rows[1:], parse_template("{pair_id}", COLUMNS), in_folders=False, may_have_dots=True) == frozenset()
+    assert stem(name) in stems_of(rows, by, layout)
+    assert stems_of(rows[1:], parse_template("{pair_id}", COLUMNS), layout) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -175,13 +171,13 @@ def test_many_problems_of_a_template_are_counted() -> None:
 
 def test_a_tree_puts_the_contents_folder_before_the_name() -> None:
     """In the tree layout, names start with the folder of the content."""
-    assert names("{pair_id}", image(folder="a/b"), in_folders=True) == ["a/b/pair-2.png"]
-    assert names("{pair_id}", image(folder=""), in_folders=True) == ["pair-2.png"]
+    assert names("{pair_id}", image(folder="a/b"), layout=LAYOUT_SPECS[Layout.TREE]) == ["a/b/pair-2.png"]
+    assert names("{pair_id}", image(folder=""), layout=LAYOUT_SPECS[Layout.TREE]) == ["pair-2.png"]
 
 
 def test_names_in_shards_have_one_dot() -> None:
     """For WebDataset the ending of a file begins at its first dot."""
-    assert names("{style}/{style}", may_have_dots=False) == ["waves.v2/waves_v2.png"]
+    assert names("{style}/{style}", layout=LAYOUT_SPECS[Layout.WEBDATASET]) == ["waves.v2/waves_v2.png"]
 
 
 @given(st.text(string.printable + "éß\u202e\u732b\\:", max_size=60))

@@ -101,7 +101,7 @@ def test_the_reason_of_a_server_that_ends_is_one_line(home: Path) -> None:
     """The server's log has no lines broken at a terminal's width, of which the error would have the last part alone."""
     (home / "ends at once").touch()
     with (
-        pytest.raises(ServiceError, match=r"the Prefect server ended: ValueError: the database is of no use\. All it"),
+        pytest.raises(ServiceError, match=r"the Prefect server ended: ValueError: the database is of no use\. Its"),
         server("127.0.0.1", server_process._free_port(), str(home)),
     ):
         pass

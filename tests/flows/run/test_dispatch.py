@@ -228,7 +228,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_batch(
     heard = Listener()
 
     with pytest.raises(
-        HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12.*; install deploy/requirements\.lock anew"
+        HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12.*; install deploy/requirements\.lock again"
     ):
         run_batch(six_pairs(photo, waves), job, pool.take(), heard)
     assert heard.outcomes == []

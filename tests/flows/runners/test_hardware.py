@@ -93,7 +93,7 @@ def test_concurrent_requests_start_torch_once(monkeypatch: pytest.MonkeyPatch, t
     with ThreadPoolExecutor(8) as threads:
         found = set(threads.map(asked, range(8)))
 
-    reason = "torch cannot be started (exit code 3): no reason given; install deploy/requirements.lock anew"
+    reason = "torch cannot be started (exit code 3): no reason given; install deploy/requirements.lock again"
     assert found == {Hardware(("cuda:0",), frozenset({"cuda:0"})) if answers else reason}
     assert len((tmp_path / "starts").read_text()) == 1
 

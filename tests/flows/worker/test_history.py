@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.worker.history import MOST, Histories, both
+from flows.worker.history import MOST, Histories, each_of
 from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
 
@@ -75,11 +75,11 @@ def test_losses_that_are_not_finite_are_left_out(total: float) -> None:
     assert [sample.evaluation for sample in histories.of(0)] == [1]
 
 
-def test_both_calls_both_callbacks() -> None:
+def test_each_of_calls_every_callback() -> None:
     """The second callback, if there is one, receives every report that the first receives."""
     one: list[StepReport] = []
     other: list[StepReport] = []
-    both(one.append, other.append)(report(1))
-    both(one.append, None)(report(2))
+    each_of(one.append, other.append)(report(1))
+    each_of(one.append, None)(report(2))
 
     assert (len(one), len(other)) == (2, 1)

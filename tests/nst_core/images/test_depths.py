@@ -114,7 +114,7 @@ def test_other_modes_become_rgb(mode: str) -> None:
     picture = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
 
     colour, alpha = split_alpha(picture, "a.tif")
-    result, _ = to_srgb(colour, {}, [])
+    result, _ = to_srgb(colour, None, [])
 
     assert alpha is None and result.mode == "RGB"
     assert np.abs(np.asarray(result).astype(int) - (200, 100, 50)).max() <= 3

@@ -97,7 +97,7 @@ def test_too_many_parts_are_refused(make: Callable[[], bytes], found: str) -> No
 
     message = refusal(data)
 
-    assert message == f"a: expected {found}, found more. Open it in a paint program and save it anew, as PNG or JPEG."
+    assert message == f"a: expected {found}, found more. Open it in a paint program and save it again, as PNG or JPEG."
     assert time.process_time() - began < SECONDS
 
 

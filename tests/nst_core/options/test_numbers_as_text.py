@@ -86,7 +86,7 @@ def test_a_choice_of_whole_numbers_is_parsed_like_other_whole_numbers(value: Any
         ("style_weight", "1'234.5", "write 1234.5"),
         ("style_weight", "1.000.000", "write 1000000"),
         ("style_weight", "1,5e3", "write 1.5e3"),
-        ("style_blend", "0,5 0,5", "write 0.5 0.5, or put a blank behind each comma"),
+        ("style_blend", "0,5 0,5", "write 0.5 0.5, or put a space after each comma"),
         ("style_blend", "0,5;0,5", "write 0.5;0.5, or"),
         ("style_blend", "0,7", "write 0.7, or 0 7"),
         ("style_blend", "0,5,0,5", "write 0.5 0.5, or 0 5 0 5"),

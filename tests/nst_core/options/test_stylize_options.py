@@ -432,7 +432,7 @@ def test_some_layer_weights_may_be_zero() -> None:
     ("strength", "weight"), [(0.0, 1.0), (0.25, 30.0**0.5), (0.5, 30.0), (0.75, 30.0 * 6.0**0.5), (1.0, 180.0)]
 )
 def test_strength_sets_the_style_weight(strength: float, weight: float) -> None:
-    """Strength 0.5 is the recipe's own style weight, 0 a thirtieth and 1 six times of it, geometric in between."""
+    """Strength 0.5 is the recipe's own style weight, 0 a thirtieth of it and 1 six times it, geometric in between."""
     found = make(strength=strength).resolved()
 
     assert found.style_weight == pytest.approx(weight)

@@ -85,7 +85,7 @@ def test_a_new_actor_is_requested_after_a_pause(caplog: pytest.LogCaptureFixture
     connected(these, looks=10)
     these.ask_for(2)
     assert cluster.asked == 2
-    assert "no such module: flows; another one is asked for in 5 s" in caplog.text
+    assert "no such module: flows; another one is requested in 5 s" in caplog.text
 
 
 def test_a_run_ends_if_no_actor_starts() -> None:
