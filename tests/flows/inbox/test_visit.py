@@ -595,6 +595,14 @@ def test_crashes_count_though_the_output_was_busy_in_between(disk: World) -> Non
     assert disk.answer("spring.csv.finished.json")["status"] == "failed"
 
 
+def test_the_tenth_start_follows_the_ninth(disk: World) -> None:
+    """A manifest may be started any number of times while its output is busy: the latest start is the one to follow."""
+    for number in range(1, 12):
+        disk.files.add_start(Start(key="x-1", number=number, run_id="r", started_at="2026-01-01T00:00:00+00:00"))
+
+    assert disk.files.latest_starts() == {"x-1": 11}
+
+
 def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     """A person cancelled the run, so the manifest is finished with the status `cancelled`."""
     disk.drop("spring.csv", GOOD)
@@ -987,6 +995,27 @@ def _dying(request: object) -> str:
 def run_program(*arguments: str) -> subprocess.Popen[bytes]:
     path = str(PROGRAM.parents[2])
     return subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=os.environ | {"PYTHONPATH": path})
+
+
+def test_a_manifest_whose_rejection_was_half_forgotten_is_checked_again(
+    disk: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a visit dies while it deletes the claim on a rejected manifest that was saved again, the next one answers."""
+    disk.drop_later("spring.csv", BAD_ROWS)
+    assert disk.visit().rejected == ["spring.csv"]
+    disk.drop_later("spring.csv", BAD_ROWS)
+    remove = storage.remove
+
+    def dying(address: str) -> None:
+        remove(address)
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "remove", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().rejected == ["spring.csv"]
 
 
 def test_a_killed_visit_starts_no_second_run(world: World) -> None:
