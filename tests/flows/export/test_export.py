@@ -477,6 +477,25 @@ def test_an_interrupted_export_into_shards_continues(tmp_path: Path) -> None:
     assert sorted(keys) == sorted({f"p{n:02d}.tif" for n in range(30)})
 
 
+def test_a_shard_of_an_export_that_died_after_writing_it_is_its_own(
+    output: Output, dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard is in the export's list before it exists: the next export neither refuses it nor makes it again."""
+    replace_by = storage.replace_by
+
+    def dying(address: str, path: str) -> None:
+        replace_by(address, path)
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "replace_by", dying)
+        with pytest.raises(Cut):
+            exported(output, dest, layout=Layout.WEBDATASET)
+
+    assert exported(output, dest, layout=Layout.WEBDATASET).there == 3
+    assert list(samples(dest)) == ["shard-000000.tar"]
+
+
 def test_a_new_shard_never_overwrites_another_file(output: Output, place: str) -> None:
     """A file that has appeared under the next shard's name is named in the error, and kept."""
     dest = f"{place}/data"

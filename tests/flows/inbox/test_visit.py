@@ -997,6 +997,40 @@ def run_program(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=os.environ | {"PYTHONPATH": path})
 
 
+def test_a_manifest_whose_visit_died_before_its_claim_is_claimed(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file counts as looked at once it is claimed, so that the next visit looks at it again."""
+
+    def dying(_files: InboxFiles, _claim: Claim) -> bool:
+        raise Died
+
+    disk.drop("spring.csv", GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(InboxFiles, "claim", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().started == ["spring.csv"]
+
+
+def test_a_rejection_whose_visit_died_keeps_its_reason(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claimed copy is removed after all else, so that the next visit does not answer that it is missing."""
+    create = storage.create
+
+    def dying(address: str, data: bytes) -> bool:
+        if "/finished/" in address:
+            raise Died
+        return create(address, data)
+
+    disk.drop("spring.csv", BAD_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "create", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().rejected == ["spring.csv"]
+    assert disk.answer("spring.csv.rejected.json")["reason"] == "2 of 3 rows cannot be used"
+
+
 def test_a_manifest_whose_rejection_was_half_forgotten_is_checked_again(
     disk: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
