@@ -752,6 +752,14 @@ def test_a_damaged_image_is_left_out(output: Output, dest: str) -> None:
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge"]
 
 
+def test_images_too_large_to_be_hashed_are_exported(output: Output, dest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more than a gigabyte, such as a poster with 16 bits per channel, is taken for what was made."""
+    monkeypatch.setattr("flows.storage.local.HASHED_BYTES", 10)
+    told = exported(output, dest)
+
+    assert (told.pictures, told.left_out) == (3, ())
+
+
 def test_an_image_that_vanishes_during_the_export_is_left_out(output: Output, place: str) -> None:
     """Only the image that was removed between the listing and the copy is left out."""
 

@@ -953,6 +953,26 @@ def test_a_copy_that_a_killed_visit_left_behind_is_removed(world: World) -> None
     assert copies == ["notes.claimed-0123456789ab", storage.name_of(still_open.snapshot)]
 
 
+def test_a_copy_that_is_claimed_again_meanwhile_is_kept(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a copy of a rejected manifest is removed, another visit may have claimed it again: the copy is its own."""
+    disk.drop("spring.csv", BAD_ROWS)
+    disk.visit()
+    (marker,) = storage.names(f"{disk.inbox.place}/_nst/finished")
+    copy = disk.files.snapshot_address("spring.csv", marker.removesuffix(".json"))
+    storage.create(copy, BAD_ROWS)
+    copies = InboxFiles.copies_of_finished
+
+    def claimed_again(files: InboxFiles) -> list[tuple[str, str]]:
+        found = copies(files)
+        storage.remove(f"{files.place}/_nst/finished/{marker}")
+        return found
+
+    monkeypatch.setattr(InboxFiles, "copies_of_finished", claimed_again)
+    disk.visit()
+
+    assert storage.read(copy) == BAD_ROWS
+
+
 def test_old_temporary_files_of_killed_visits_are_removed(disk: World) -> None:
     """A visit removes temporary files that nobody can be writing any more, and no other files."""
     ours, other = f".tmp-{'0a' * 16}", ".tmp-notes"
