@@ -306,15 +306,26 @@ def test_a_damaged_lease_is_free(output: str) -> None:
         assert written(output)["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("before", ["released", "absent"])
-def test_of_many_contenders_one_wins_each_round(output: str, before: str) -> None:
-    """Of eight runs that find a released lease, or none, at the same time, one holds it, and the others are told that
-    it is busy.
+def test_a_run_that_another_one_forestalls_is_told(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may write the first lease of an output after this one has looked, and before it writes its own."""
+    create = storage.create
+
+    def forestalled(address: str, data: bytes) -> bool:
+        write_lease(output)
+        return create(address, data)
+
+    monkeypatch.setattr(storage, "create", forestalled)
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+    assert written(output)["holder"] == "them"
+
+
+def test_of_many_contenders_one_wins_each_round(output: str) -> None:
+    """Of eight runs that find a released lease at the same time, one takes it over, and the others are told that it is
+    busy.
     """
     for _ in range(3):
         write_lease(output, released=True)
-        if before == "absent":
-            storage.remove(lease.address_of(output))
         barrier, done = threading.Barrier(8), threading.Barrier(8)
 
         def contend(_: int, barrier: threading.Barrier = barrier, done: threading.Barrier = done) -> bool:
