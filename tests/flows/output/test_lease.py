@@ -385,17 +385,17 @@ def test_a_renewal_counts_from_its_beginning(tmp_path: Path, monkeypatch: pytest
 
     def slowly(address: str, version: str, data: bytes) -> bool:
         is_written = swap(address, version, data)
-        clock[0] += 40.0
+        clock[0] += 400.0
         return is_written
 
-    with lease.held(str(tmp_path)) as hold:
+    with lease.held(str(tmp_path), term_seconds=600.0) as hold:
         with monkeypatch.context() as patch:
             patch.setattr(storage, "swap", slowly)
             hold.check()
         os.unlink(hold.address)
         os.mkdir(hold.address)
-        clock[0] += 21.0
-        with pytest.raises(OutputBusy, match="not renewed for 61 s"):
+        clock[0] += 201.0
+        with pytest.raises(OutputBusy, match="not renewed for 601 s"):
             hold.check()
         os.rmdir(hold.address)
 
