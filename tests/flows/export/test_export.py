@@ -319,6 +319,23 @@ def test_a_second_export_at_the_same_time_is_refused(output: Output, dest: str, 
     assert (second.pictures, second.there, second.new) == (4, 3, 1)
 
 
+def test_an_export_that_begins_as_another_one_ends_finds_its_images(
+    output: Output, dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The destination was empty when it was checked, and has the other export's images once it is held."""
+    held = lease.held
+
+    def held_after_another(address: str, **how: Any) -> Any:
+        monkeypatch.setattr(lease, "held", held)
+        exported(output, dest)
+        return held(address, **how)
+
+    monkeypatch.setattr(lease, "held", held_after_another)
+
+    told = exported(output, dest)
+    assert (told.pictures, told.there) == (3, 3)
+
+
 def test_an_export_that_was_taken_over_does_not_write_its_state(output: Output, dest: str) -> None:
     """An export that lost its lease to another one stops, and overwrites neither the state nor the table of the
     dataset.
@@ -460,6 +477,25 @@ def test_an_interrupted_export_into_shards_continues(tmp_path: Path) -> None:
     assert sorted(keys) == sorted({f"p{n:02d}.tif" for n in range(30)})
 
 
+def test_a_shard_of_an_export_that_died_after_writing_it_is_its_own(
+    output: Output, dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard is in the export's list before it exists: the next export neither refuses it nor makes it again."""
+    replace_by = storage.replace_by
+
+    def dying(address: str, path: str) -> None:
+        replace_by(address, path)
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "replace_by", dying)
+        with pytest.raises(Cut):
+            exported(output, dest, layout=Layout.WEBDATASET)
+
+    assert exported(output, dest, layout=Layout.WEBDATASET).there == 3
+    assert list(samples(dest)) == ["shard-000000.tar"]
+
+
 def test_a_new_shard_never_overwrites_another_file(output: Output, place: str) -> None:
     """A file that has appeared under the next shard's name is named in the error, and kept."""
     dest = f"{place}/data"
@@ -573,6 +609,19 @@ def test_images_of_rows_that_became_pending_are_kept(
     done_anew(output, "cat")
     again = exported(output, dest, name=name)
     assert (again.pictures, again.replaced, again.earlier, again.there) == (3, 1, 1, 1)
+
+
+def test_an_interrupted_export_still_knows_images_of_rows_that_became_pending(output: Output, place: str) -> None:
+    """The next export keeps them too, with their rows and checksums: they are no files of somebody else."""
+    dest = f"{place}/data"
+    exported(output, dest)
+    run_again(output, fingerprint=OTHER_FINGERPRINT)
+    done_anew(output, "bridge")
+    with pytest.raises(Cut):
+        export(Request(output.address, dest), cut_after(0))
+
+    assert exported(output, dest).earlier == 2
+    assert sorted(row["pair_id"] for row in table(dest)) == ["bridge", "cat", "dog"]
 
 
 def test_an_image_replaced_by_another_format_is_removed_on_request(output: Output, dest: str) -> None:
@@ -701,6 +750,14 @@ def test_a_damaged_image_is_left_out(output: Output, dest: str) -> None:
         assert reason.startswith(f"{output.address}/images/{image}: is not what was made; remove it")
     assert sorted(images(dest)) == ["bridge.png", "dog.png"]
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge"]
+
+
+def test_images_too_large_to_be_hashed_are_exported(output: Output, dest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more than a gigabyte, such as a poster with 16 bits per channel, is taken for what was made."""
+    monkeypatch.setattr("flows.storage.local.HASHED_BYTES", 10)
+    told = exported(output, dest)
+
+    assert (told.pictures, told.left_out) == (3, ())
 
 
 def test_an_image_that_vanishes_during_the_export_is_left_out(output: Output, place: str) -> None:

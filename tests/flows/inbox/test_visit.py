@@ -595,6 +595,14 @@ def test_crashes_count_though_the_output_was_busy_in_between(disk: World) -> Non
     assert disk.answer("spring.csv.finished.json")["status"] == "failed"
 
 
+def test_the_tenth_start_follows_the_ninth(disk: World) -> None:
+    """A manifest may be started any number of times while its output is busy: the latest start is the one to follow."""
+    for number in range(1, 12):
+        disk.files.add_start(Start(key="x-1", number=number, run_id="r", started_at="2026-01-01T00:00:00+00:00"))
+
+    assert disk.files.latest_starts() == {"x-1": 11}
+
+
 def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     """A person cancelled the run, so the manifest is finished with the status `cancelled`."""
     disk.drop("spring.csv", GOOD)
@@ -945,6 +953,26 @@ def test_a_copy_that_a_killed_visit_left_behind_is_removed(world: World) -> None
     assert copies == ["notes.claimed-0123456789ab", storage.name_of(still_open.snapshot)]
 
 
+def test_a_copy_that_is_claimed_again_meanwhile_is_kept(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a copy of a rejected manifest is removed, another visit may have claimed it again: the copy is its own."""
+    disk.drop("spring.csv", BAD_ROWS)
+    disk.visit()
+    (marker,) = storage.names(f"{disk.inbox.place}/_nst/finished")
+    copy = disk.files.snapshot_address("spring.csv", marker.removesuffix(".json"))
+    storage.create(copy, BAD_ROWS)
+    copies = InboxFiles.copies_of_finished
+
+    def claimed_again(files: InboxFiles) -> list[tuple[str, str]]:
+        found = copies(files)
+        storage.remove(f"{files.place}/_nst/finished/{marker}")
+        return found
+
+    monkeypatch.setattr(InboxFiles, "copies_of_finished", claimed_again)
+    disk.visit()
+
+    assert storage.read(copy) == BAD_ROWS
+
+
 def test_old_temporary_files_of_killed_visits_are_removed(disk: World) -> None:
     """A visit removes temporary files that nobody can be writing any more, and no other files."""
     ours, other = f".tmp-{'0a' * 16}", ".tmp-notes"
@@ -987,6 +1015,61 @@ def _dying(request: object) -> str:
 def run_program(*arguments: str) -> subprocess.Popen[bytes]:
     path = str(PROGRAM.parents[2])
     return subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=os.environ | {"PYTHONPATH": path})
+
+
+def test_a_manifest_whose_visit_died_before_its_claim_is_claimed(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file counts as looked at once it is claimed, so that the next visit looks at it again."""
+
+    def dying(_files: InboxFiles, _claim: Claim) -> bool:
+        raise Died
+
+    disk.drop("spring.csv", GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(InboxFiles, "claim", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().started == ["spring.csv"]
+
+
+def test_a_rejection_whose_visit_died_keeps_its_reason(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claimed copy is removed after all else, so that the next visit does not answer that it is missing."""
+    create = storage.create
+
+    def dying(address: str, data: bytes) -> bool:
+        if "/finished/" in address:
+            raise Died
+        return create(address, data)
+
+    disk.drop("spring.csv", BAD_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "create", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().rejected == ["spring.csv"]
+    assert disk.answer("spring.csv.rejected.json")["reason"] == "2 of 3 rows cannot be used"
+
+
+def test_a_manifest_whose_rejection_was_half_forgotten_is_checked_again(
+    disk: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a visit dies while it deletes the claim on a rejected manifest that was saved again, the next one answers."""
+    disk.drop_later("spring.csv", BAD_ROWS)
+    assert disk.visit().rejected == ["spring.csv"]
+    disk.drop_later("spring.csv", BAD_ROWS)
+    remove = storage.remove
+
+    def dying(address: str) -> None:
+        remove(address)
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "remove", dying)
+        with pytest.raises(Died):
+            disk.visit()
+
+    assert disk.visit().rejected == ["spring.csv"]
 
 
 def test_a_killed_visit_starts_no_second_run(world: World) -> None:

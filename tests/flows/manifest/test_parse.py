@@ -522,6 +522,13 @@ def test_made_ids_depend_only_on_the_pair_and_its_own_options() -> None:
     assert first.pair_id == parsed(text, uri="/elsewhere/pairs.csv").pairs[0].pair_id
 
 
+def test_the_made_id_of_given_cells_is_always_the_same() -> None:
+    """An id that is made in another way would have its pair done again, under another name, in all existing outputs."""
+    manifest = parsed("content,style,steps,style_2\na.jpg,in/b.jpg,,\na.jpg,in/b.jpg,5,c.jpg\n")
+
+    assert [pair.pair_id for pair in manifest.pairs] == ["a-b-086964", "a-b-6682b0"]
+
+
 def test_a_repeated_pair_without_ids_is_rejected() -> None:
     """Of two rows without ids for the same pair and options, the second is rejected with the line of the first."""
     manifest = parsed("content,style,steps,size\na,b,5,96\na,c,5,96\n./a,b, 5 ,096\na,b,5,\n")

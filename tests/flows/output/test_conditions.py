@@ -65,6 +65,7 @@ def lines(condition: str) -> list[int]:
         ("code < 9.5", [3, 4]),
         ('code == "007"', [4]),
         ("code == row", []),
+        ("empty > 1 or missing == 1", []),
         ('`my column` == "a b"', [2]),
         ("""`my column` == "it's" or `my column` == '"'""", [3, 6]),
         ('id == "p5"', [5]),

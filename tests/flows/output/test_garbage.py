@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from flows import storage
 from flows.cli import ExitCode, app
+from flows.errors import OutputBusy
 from flows.output import lease
 from flows.output.garbage import Garbage, find_garbage, remove_garbage
-from flows.output.ledger import Ledger
+from flows.output.ledger import FilesOfRecords, Ledger
 from flows.report.run_page import write_report
 from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT, commit_with_image, pair_record, run_record
 from tests.flows.outputs import studio
@@ -60,6 +61,49 @@ def test_removal_keeps_files_that_are_referred_to(output: str) -> None:
     assert find_garbage(output, older_than_seconds=-60) == []
     assert len(Ledger(output).index().done) == 2
     assert storage.names(storage.join(output, "images")) == ["cat-01234567.png", "dog-01234567.png"]
+
+
+def test_an_image_that_is_recorded_during_the_search_is_not_garbage(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may write an image and its record while records are read: the image is then none of the listed ones."""
+    read, sha256 = Ledger.files_of_records, hashlib.sha256(b"an image of owl").hexdigest()
+
+    def read_before_a_commit(ledger: Ledger) -> FilesOfRecords:
+        found = read(ledger)
+        commit_with_image(output, pair_record("owl", output=f"images/owl-{sha256[:8]}.png", output_sha256=sha256))
+        return found
+
+    monkeypatch.setattr(Ledger, "files_of_records", read_before_a_commit)
+
+    assert [one.size for one in find_garbage(output, older_than_seconds=-60)] == [len(LOST)]
+
+
+def test_plans_that_cannot_be_read_hinder_nothing(output: str) -> None:
+    """The ids of garbage are looked up in the plans of all runs, of which an old one may be damaged."""
+    for run_id, data in (("r1", b"{"), ("r2", b"[]"), ("r3", b'{"fingerprints": []}'), ("r4", b"{}")):
+        storage.replace(storage.join(output, "_nst", "runs", run_id, "plan.json"), data)
+
+    assert len(find_garbage(output, older_than_seconds=-60)) == 1
+
+
+def test_removal_ends_where_another_run_takes_over(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hold is checked again between the files: those that are left when it is lost stay."""
+    monkeypatch.setattr("flows.output.garbage.AT_ONCE", 1)
+    more = f"cat-{hashlib.sha256(b'more').hexdigest()[:8]}.png"
+    storage.replace(storage.join(output, "images", more), b"more")
+    garbage = find_garbage(output, older_than_seconds=-60)
+    errors = iter([None, OutputBusy("taken over")])
+
+    def check_hold() -> None:
+        if error := next(errors):
+            raise error
+
+    with pytest.raises(OutputBusy):
+        remove_garbage(garbage, check_hold)
+
+    assert len(garbage) == 2
+    assert len({LOST_NAME, more} & set(storage.names(storage.join(output, "images")))) == 1
 
 
 def test_an_image_that_was_made_again_is_not_removed(output: str) -> None:

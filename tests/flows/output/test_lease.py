@@ -306,6 +306,20 @@ def test_a_damaged_lease_is_free(output: str) -> None:
         assert written(output)["pid"] == os.getpid()
 
 
+def test_a_run_that_another_one_forestalls_is_told(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may write the first lease of an output after this one has looked, and before it writes its own."""
+    create = storage.create
+
+    def forestalled(address: str, data: bytes) -> bool:
+        write_lease(output)
+        return create(address, data)
+
+    monkeypatch.setattr(storage, "create", forestalled)
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+    assert written(output)["holder"] == "them"
+
+
 def test_of_many_contenders_one_wins_each_round(output: str) -> None:
     """Of eight runs that find a released lease at the same time, one takes it over, and the others are told that it is
     busy.
@@ -362,6 +376,28 @@ def test_a_lease_that_cannot_be_renewed_counts_as_ours_for_its_term(
         os.rmdir(hold.address)
         hold.check()
         assert not hold.is_lost
+
+
+def test_a_renewal_counts_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other runs see a renewal before its slow response arrives: the term is over earlier than that response says."""
+    clock, swap = [1000.0], storage.swap
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: clock[0])
+
+    def slowly(address: str, version: str, data: bytes) -> bool:
+        is_written = swap(address, version, data)
+        clock[0] += 400.0
+        return is_written
+
+    with lease.held(str(tmp_path), term_seconds=600.0) as hold:
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "swap", slowly)
+            hold.check()
+        os.unlink(hold.address)
+        os.mkdir(hold.address)
+        clock[0] += 201.0
+        with pytest.raises(OutputBusy, match="not renewed for 601 s"):
+            hold.check()
+        os.rmdir(hold.address)
 
 
 def test_expired_credentials_are_reported_as_such(

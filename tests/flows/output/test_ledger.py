@@ -54,6 +54,26 @@ def test_the_index_is_read_from_file_names(output: str) -> None:
     assert index.attempts == {(pair_id, OTHER_FINGERPRINT): 12 for pair_id in IDS}
 
 
+def test_a_pair_that_is_committed_during_the_listings_has_its_image(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run may commit a pair between two listings of the index: then its record is not seen without its image,
+    for which this run would make the pair again.
+    """
+    ledger, names = Ledger(output), storage.names
+    commit_with_image(output, pair_record("cat"))
+
+    def listed(folder: str) -> list[str]:
+        found = names(folder)
+        commit_with_image(output, pair_record("dog"))
+        return found
+
+    monkeypatch.setattr(storage, "names", listed)
+    index = ledger.index()
+
+    assert (index.done, index.imageless) == ({("cat", FINGERPRINT)}, frozenset())
+
+
 def test_the_index_has_the_number_of_the_latest_attempt(output: str) -> None:
     """Attempts are counted by pair and fingerprint, and the tenth follows the ninth."""
     ledger = Ledger(output)
@@ -289,14 +309,18 @@ def test_the_key_of_a_planned_pair_is_its_id_and_fingerprint() -> None:
 
 
 def test_the_latest_attempt_tells_whether_a_pair_failed_for_good(tmp_path: Path) -> None:
-    """A pair did not fail for good if its latest attempt is retryable, unreadable, or of a kind that may pass."""
+    """A pair did not fail for good if its latest attempt is retryable, unreadable, moved away since the listing, or of
+    a kind that may pass.
+    """
     ledger = Ledger(str(tmp_path))
-    for pair_id, attempts in {"bad": [True, False], "down": [False, True], "damaged": [False]}.items():
+    tried = {"bad": [True, False], "down": [False, True], "damaged": [False], "moved": [False]}
+    for pair_id, attempts in tried.items():
         for number, retryable in enumerate(attempts, start=1):
             ledger.add_attempt(attempt_record(pair_id, attempt=number, retryable=retryable))
     ledger.add_attempt(attempt_record("gone", error_kind="not_found", retryable=False))  # as earlier releases had it
     (tmp_path / "_nst" / "attempts" / f"damaged-{FINGERPRINT}-1.json").write_text("")
     index = ledger.index()
+    (tmp_path / "_nst" / "attempts" / f"moved-{FINGERPRINT}-1.json").unlink()
 
     assert ledger.failed_for_good(index.attempts, index) == {("bad", FINGERPRINT)}
     assert ledger.failed_for_good([("down", FINGERPRINT), ("never", FINGERPRINT)], index) == frozenset()

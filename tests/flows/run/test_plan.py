@@ -18,7 +18,17 @@ from flows.output.ledger import LedgerIndex, key_of
 from flows.records.pairs import Manifest, PairSpec
 from flows.records.plans import PlannedPair, RunPlan
 from flows.run import plan
-from flows.run.plan import MISSING, Earlier, Share, fingerprinted, identities_of, in_batches, pairs_to_retry, plan_run
+from flows.run.plan import (
+    MISSING,
+    Earlier,
+    Share,
+    fingerprint_of,
+    fingerprinted,
+    identities_of,
+    in_batches,
+    pairs_to_retry,
+    plan_run,
+)
 from flows.settings import Selection
 from tests.flows.builders import Painter, pair_spec, run_record
 from tests.flows.fault_proxy import FaultProxy
@@ -158,6 +168,16 @@ def test_a_fingerprint_changes_with_weights_and_engine(files: dict[str, str], mo
     made.add(fingerprint(spec))
 
     assert len(made) == 3
+
+
+def test_the_fingerprint_of_given_facts_is_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fingerprint that is made in another way would have all pairs of all existing outputs done again."""
+    monkeypatch.setattr(plan, "__version__", "1.0")
+    identities = {"content": "sha256:aa", "style": "etag:bb:5"}
+    options, weights = "0123456789abcdef", "cd" * 32
+
+    assert fingerprint_of(identities, options, weights) == "48a23d8103778fd33326"
+    assert fingerprint_of(identities | {"protect": "sha256:ee"}, options, weights) == "7a5f1987854677501e6c"
 
 
 def test_nothing_else_changes_the_fingerprint(files: dict[str, str], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from flows.runners import Pool, Worker
 from flows.runners.inline import link_here
 from flows.runners.local import process_pool
 from flows.runners.pool import Link
+from flows.runners.protocol import CallBegan, CallEnded
 from tests.flows import pool_jobs
 from tests.flows.pool_jobs import done_by, told_by
 
@@ -561,6 +562,17 @@ def test_stopping_a_pool_leaves_other_pools_alone() -> None:
 def pool_with_links(names: tuple[str, ...], there: list[Link]) -> Pool:
     """Return a pool whose links come from a list, and run out, as on a cluster."""
     return Pool([(name, "cpu") for name in names], lambda _name: there.pop() if there else None)
+
+
+def test_a_late_message_of_the_call_before_is_dropped() -> None:
+    """A thread of a call may send a message after the call has ended: that is none of the next call's messages."""
+    arriving = ["late", CallBegan(1), "own", CallEnded("value")]
+    link = Link(lambda _call: None, lambda _seconds, emit: emit(arriving.pop(0)), lambda: None, lambda: True)
+    heard: list[object] = []
+
+    with pool_with_links(("a",), [link]) as pool:
+        assert told_by(pool.take(), heard.append, pool_jobs.say) == "value"
+    assert heard == ["own"]
 
 
 def test_only_workers_with_a_process_are_lent() -> None:

@@ -81,18 +81,20 @@ def test_writing_leaves_only_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_and_its_folder_are_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes are flushed before the file gets its name, and the folder is flushed afterwards."""
-    flushed: list[tuple[bool, bool]] = []
+    """All bytes are flushed before the file gets its name, and the folder is flushed afterwards."""
+    flushed: list[tuple[str, int, bool]] = []
     flush = os.fsync
 
     def record(descriptor: int) -> None:
-        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "a.txt").exists()))
+        facts = os.fstat(descriptor)
+        kind, size = ("folder", 0) if stat.S_ISDIR(facts.st_mode) else ("file", facts.st_size)
+        flushed.append((kind, size, (tmp_path / "a.txt").exists()))
         flush(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
     storage.create(str(tmp_path / "a.txt"), b"data")
 
-    assert flushed == [(False, False), (True, True)]
+    assert flushed == [("file", 4, False), ("folder", 0, True)]
 
 
 def test_a_failed_write_removes_its_temporary_file(tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_a_pipe_that_replaces_a_file_before_opening_is_refused(tmp_path: Path, m
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
-    """A sparse file of 40 GB is neither read nor hashed; its identity changes with its size."""
+    """A sparse file of 40 GB is neither read nor hashed; its identity changes with its size and its time."""
     sparse = tmp_path / "sparse.png"
     sparse.touch()
     os.truncate(sparse, 40 << 30)
@@ -321,12 +323,44 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
 
     with pytest.raises(TooLarge, match=r"at most 1000 bytes, found 42949672960$"):
         storage.read(str(sparse), 1000)
-    identity = storage.identity(str(sparse))
+    identities = [storage.identity(str(sparse))]
+    os.utime(sparse, (1, 1))
+    identities.append(storage.identity(str(sparse)))
     os.truncate(sparse, (40 << 30) - 1)
+    os.utime(sparse, (1, 1))
+    identities.append(storage.identity(str(sparse)))
 
-    assert identity is not None
-    assert storage.identity(str(sparse)) != identity
+    assert None not in identities
+    assert len(set(identities)) == 3
     assert time.monotonic() - began < 5
+
+
+def test_a_file_too_large_to_be_hashed_is_fetched_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its identity is the one that it has for a plan, so that it does not count as replaced since."""
+    monkeypatch.setattr("flows.storage.local.HASHED_BYTES", 4)
+    (tmp_path / "large.png").write_bytes(b"12345")
+    found = storage.fetch(str(tmp_path / "large.png"), "")
+
+    assert found.identity == storage.identity(str(tmp_path / "large.png"))
+    assert found.identity.startswith("unread:5:")
+    assert found.sha256 == hashlib.sha256(b"12345").hexdigest()
+
+
+def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was within the limit when it was opened, and is not any more, is refused, and not cut off there."""
+    growing, fstat = tmp_path / "growing.csv", os.fstat
+    growing.write_bytes(b"12345")
+
+    def grown(descriptor: int) -> os.stat_result:
+        facts = fstat(descriptor)
+        with growing.open("ab") as file:
+            file.write(b"6789")
+        return facts
+
+    monkeypatch.setattr(os, "fstat", grown)
+
+    with pytest.raises(TooLarge, match="expected at most 10 bytes, found more"):
+        storage.read(str(growing), 10)
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc")

@@ -10,6 +10,7 @@ import pytest
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable
 from flows.storage import s3
+from flows.storage.s3.listings import WORTH_A_LISTING
 from flows.storage.s3.requests import content_type
 from nst_core.options.file_formats import FILE_FORMATS
 from tests.flows.fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_ANSWER, FaultProxy
@@ -110,6 +111,22 @@ def test_a_listing_of_several_pages_is_complete(s3_bucket: str, monkeypatch: pyt
         storage.create(f"{s3_bucket}/many/{number:02}", b"data")
 
     assert storage.names(f"{s3_bucket}/many") == [f"{number:02}" for number in range(12)]
+
+
+def test_identities_of_few_objects_among_many_are_complete(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing is given up if it takes too many pages for the objects that are wanted: those that it did not reach are
+    not missing, but requested one by one.
+    """
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
+    wanted = ["a", *(f"z{number:02}" for number in range(WORTH_A_LISTING))]
+    between = [f"m{number:02}" for number in range(20)]
+    for name in (*wanted, *between):
+        storage.create(f"{s3_bucket}/in/{name}", name.encode())
+    addresses = [f"{s3_bucket}/in/{name}" for name in (*wanted, "absent", "zz-absent")]
+    alone = {address: storage.identity(address) for address in addresses}
+
+    assert storage.identities(addresses) == alone
+    assert [address for address, identity in alone.items() if identity is None] == addresses[-2:]
 
 
 def test_changes_by_another_client_are_seen_at_once(s3_bucket: str, s3_server: str) -> None:

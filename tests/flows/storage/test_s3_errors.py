@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from flows import storage
-from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unreachable
+from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage import s3
+from flows.storage.s3.errors import named
 from tests.flows.s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 A = "s3://studio/in/a.png"
@@ -312,6 +314,48 @@ def test_permanent_errors_are_explained_at_once(
     assert type(caught.value) is kind
     assert str(caught.value) == says.replace("URL (", f"{there.url} (")
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "RequestTimeout"),
+        (400, "BadDigest"),
+        (400, "IncompleteBody"),
+        (400, "XAmzContentSHA256Mismatch"),
+        (400, "SlowDown"),
+        (409, "OperationAborted"),
+        (408, "408"),
+        (409, "409"),
+        (425, "425"),
+        (429, "429"),
+        (500, "InternalError"),
+        (503, "ServiceUnavailable"),
+    ],
+)
+def test_errors_that_may_pass_are_retryable(status: int, code: str) -> None:
+    """Some statuses and codes below 500 say that the same request may succeed later; so does every one from 500 on."""
+    error = translated(status, code)
+
+    assert isinstance(error, Unavailable)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"])
+def test_every_code_of_expired_credentials_ends_the_run(code: str) -> None:
+    """The error asks for new credentials, as no object is to blame, and repeating the request is of no use."""
+    error = translated(400, code)
+
+    assert isinstance(error, CredentialsExpired)
+    assert str(error).endswith(f"have expired ({code}). Renew them and run again")
+
+
+def translated(status: int, code: str) -> StorageError:
+    """Return the error for a response to a GET request with this status and code."""
+    facts = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StorageError) as caught, named(A, "s3:GetObject", has_answered=True):
+        raise ClientError(facts, "GetObject")
+    return caught.value
 
 
 def test_a_refused_signature_may_be_due_to_checksums(

@@ -468,6 +468,19 @@ def test_quality_sets_steps_and_plateau_tolerance(quality: str, steps: int, tole
     assert (given.steps, given.plateau_tolerance) == (7, 0.0)
 
 
+def test_quality_is_part_of_the_digest_of_large_images() -> None:
+    """Beyond 2048 px the steps depend on quality and on the image itself: they resolve to none, and pairs of another
+    quality are other pairs, unless their steps are given.
+    """
+
+    def digests(**values: Any) -> set[str]:
+        return {make(plateau_tolerance=0.01, quality=quality, **values).digest() for quality in ("draft", "best")}
+
+    assert [make(size_px=size_px).resolved().steps for size_px in (2048, 2049)] == [300, None]
+    assert len(digests(size_px=2049)) == 2
+    assert len(digests(size_px=2049, steps=9)) == 1
+
+
 def test_quality_scales_the_recipes_steps() -> None:
     """The steps of each quality are a multiple of the recipe's own, which are 2000 for the notebook's Adam."""
     found = [make(recipe="notebook", quality=quality).resolved().steps for quality in ("draft", "standard", "best")]
