@@ -9,9 +9,11 @@ python -m tests.benchmarks.files_to_files --device cuda:0 --size 512 --pairs 500
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -34,7 +36,8 @@ from tests.benchmarks.scoring import options_of, parse_options
 DIFFERENT = 16
 """How many different content images there are; every pair reads and decodes its own anyway."""
 
-QUESTION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=500")
+QUESTION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
+SAMPLE_SECONDS = 0.5
 
 
 def main() -> None:
@@ -85,13 +88,13 @@ class _Clock:
         self._began = self._last = 0.0
         self._outcomes: list[PairRecord] = []
         self._others: Counter[str] = Counter()
-        self._sampling: subprocess.Popen[str] | None = None
+        self._samples: _BusySamples | None = None
 
     def __call__(self, message: Message | DeviceWaits | DeviceGoesOn) -> None:
         self._last = time.perf_counter()
         if isinstance(message, ChunkStarted) and not self._began:
             self._began = self._last
-            self._sampling = _sampling(self._device)
+            self._samples = _BusySamples(self._device)
         if isinstance(message, PairRecord):
             self._outcomes.append(message)
         else:
@@ -101,7 +104,7 @@ class _Clock:
 
     def ended(self) -> dict[str, object]:
         """Return the figures of the run."""
-        seconds, busy = self._last - self._began, _samples(self._sampling)
+        seconds, busy = self._last - self._began, self._samples.end() if self._samples else []
         return {
             "pairs": len(self._outcomes),
             "pairs_failed": self._others["AttemptRecord"] + self._others["LeftPending"],
@@ -115,26 +118,31 @@ class _Clock:
         }
 
 
-def _sampling(device: str) -> "subprocess.Popen[str] | None":
-    """Start to sample how busy a GPU is; None on the CPU."""
-    if not device.startswith("cuda"):
-        return None
-    number = int(device.partition(":")[2] or 0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    name = visible[number] if visible[0] else str(number)
-    try:
-        return subprocess.Popen([*QUESTION, f"--id={name}"], stdout=subprocess.PIPE, text=True)
-    except OSError:
-        return None
+class _BusySamples:
+    """Samples, on a thread of its own, in which share of the time a GPU ran a kernel; on a CPU there are no samples.
 
+    Every sample is a new call of `nvidia-smi`: a single one that repeats may hold back its last lines.
+    """
 
-def _samples(sampling: "subprocess.Popen[str] | None") -> list[float]:
-    """Stop to sample, and return the percentages; none where `nvidia-smi` does not know them."""
-    if sampling is None:
-        return []
-    sampling.terminate()
-    words = sampling.communicate()[0].split()
-    return [float(word) for word in words if word.isdecimal()]
+    def __init__(self, device: str) -> None:
+        number = int(device.partition(":")[2] or 0)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        self._question = [*QUESTION, f"--id={visible[number] if visible[0] else number}"]
+        self._percentages: list[float] = []
+        self._ends = threading.Event()
+        if device.startswith("cuda") and shutil.which(QUESTION[0]):
+            threading.Thread(target=self._sample, daemon=True).start()
+
+    def end(self) -> list[float]:
+        """Stop, and return the samples in percent; none where `nvidia-smi` does not know them, as on a slice."""
+        self._ends.set()
+        return self._percentages
+
+    def _sample(self) -> None:
+        while not self._ends.wait(SAMPLE_SECONDS):
+            answer = subprocess.run(self._question, capture_output=True, text=True, check=False).stdout.strip()
+            if answer.isdecimal():
+                self._percentages.append(float(answer))
 
 
 if __name__ == "__main__":
