@@ -14,6 +14,10 @@ MOST_CHUNKS = 32
 FEWEST_CHUNKS = 8
 """Fewest chunks: with less, an fp32 copy costs little and there are too few roundings to cancel out."""
 
+GPU_CHUNK_POSITIONS = 8192
+"""On a GPU, the fewest positions that are summed by one part of the processor, at some two bytes per pixel for the
+sums."""
+
 
 def gram_matrix(feature_map: Tensor) -> Tensor:
     """Compute the correlations between the channels of each feature map, averaged over positions, in at least fp32.
@@ -45,31 +49,43 @@ def gram_sums(feature_map: Tensor) -> Tensor:
 
 def _products(by_position: Tensor) -> Tensor:
     """Return the channel products of a map of shape (N, positions, C), summed over positions, shape (N, C, C)."""
-    if by_position.dtype == torch.float64:
+    dtype, positions = by_position.dtype, by_position.shape[1]
+    if dtype == torch.float64:
         return by_position.transpose(1, 2) @ by_position
-    if by_position.dtype == torch.bfloat16:
-        if by_position.is_cuda:
-            # Tensor cores multiply bf16 exactly and add in fp32, so that the result is as precise as with an fp32 copy.
-            return torch.bmm(by_position.transpose(1, 2), by_position, out_dtype=torch.float32)
-        if by_position.shape[1] >= FEWEST_CHUNKS * CHUNK_POSITIONS and by_position.is_contiguous():
-            return _products_by_chunks(by_position)
+    if by_position.is_cuda and dtype in (torch.bfloat16, torch.float32):
+        # Tensor cores multiply bf16 exactly and add in fp32, but every addition truncates: a single sum over all
+        # positions would be too small, and would occupy a single one of the GPU's many processors.
+        return _products_by_chunks(by_position, _even_chunks(positions))
+    if dtype == torch.bfloat16 and positions >= FEWEST_CHUNKS * CHUNK_POSITIONS and by_position.is_contiguous():
+        # A CPU's bf16 product cannot return fp32, so that each chunk's sum is rounded. Over the chunks the errors
+        # cancel out to some 3e-4 of the matrix, in an eighth of the time of an fp32 copy.
+        return _products_by_chunks(by_position, min(MOST_CHUNKS, positions // CHUNK_POSITIONS))
     exact = by_position.float()
     return exact.transpose(1, 2) @ exact
 
 
-def _products_by_chunks(by_position: Tensor) -> Tensor:
-    """Multiply bf16 maps on a CPU chunk by chunk: products are exact and summed in fp32; each chunk's sum is rounded.
+def _even_chunks(positions: int) -> int:
+    """Return how many chunks a GPU makes: they are equally long, as the maps of a batch would be copied otherwise."""
+    most = max(1, positions // GPU_CHUNK_POSITIONS)
+    return next(chunks for chunks in range(most, 0, -1) if positions % chunks == 0)
 
-    A CPU's bf16 product cannot return fp32. Over the chunks the rounding errors cancel out to some 3e-4 of the matrix,
-    in an eighth of the time of an fp32 copy.
-    """
+
+def _products_by_chunks(by_position: Tensor, chunks: int) -> Tensor:
+    """Multiply bf16 or fp32 maps in chunks of their positions, each summed in fp32, and add these sums in fp32."""
     count, positions, channels = by_position.shape
-    chunks = min(MOST_CHUNKS, positions // CHUNK_POSITIONS)
     length = positions // chunks
     whole = by_position[:, : chunks * length].reshape(count * chunks, length, channels)
-    sums = torch.bmm(whole.transpose(1, 2), whole).view(count, chunks, channels, channels).sum(1, dtype=torch.float32)
+    sums = _products_of_chunks(whole).view(count, chunks, channels, channels).sum(1, dtype=torch.float32)
+    if chunks * length == positions:
+        return sums
     rest = by_position[:, chunks * length :].float()
     return sums.baddbmm_(rest.transpose(1, 2), rest)
+
+
+def _products_of_chunks(whole: Tensor) -> Tensor:
+    if whole.is_cuda and whole.dtype == torch.bfloat16:
+        return torch.bmm(whole.transpose(1, 2), whole, out_dtype=torch.float32)
+    return torch.bmm(whole.transpose(1, 2), whole)
 
 
 def add_gram_gradient(feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None) -> Tensor:

@@ -31,14 +31,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def within_memory(what: str, device: str, work: Callable[[], Result]) -> Result:
-    """Run `work` and return its result; raise `OutOfMemory` for any of the many ways to run out of memory."""
+    """Run `work` and return its result; raise `OutOfMemory` for any of the many ways to run out of memory.
+
+    A GPU then gets back all memory that torch's allocator keeps for reuse: it would be missing where memory is not
+    managed by that allocator, as for a library's handle or a kernel's code, and a smaller batch would fail as well.
+    """
     try:
         return work()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         reason = str(error)
-    # Raised outside of the except block, because the caught exception keeps the tensors of the failed call alive.
+    # The rest is outside of the except block, because the caught exception keeps the failed call's tensors alive.
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
     first_line = reason.partition("\n")[0] or "out of memory"
     raise OutOfMemory(f"not enough memory on {device} for {what}: lower size_px ({first_line})")
 

@@ -57,7 +57,7 @@ class Loop:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and score the peer's loop, then run this project to the same losses and score that."""
     arguments = _arguments(argv)
-    report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
+    report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse, arguments.device)
     chosen = BULK[: arguments.pairs]
     if len(chosen) < len(BULK):
         report.note(
@@ -78,6 +78,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=500, help="of pastiche")
     parser.add_argument("--pairs", type=int, metavar="K", help="only the first K of the 24 pairs")
     parser.add_argument("--max-steps", type=int, default=5000, help="of ours, per pair")
+    parser.add_argument("--device", default="cpu", help="of both")
     parser.add_argument("--option", action="append", default=[], metavar="--NAME=VALUE", help="passed on to nst run")
     parser.add_argument(
         "--reuse",
@@ -93,7 +94,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: argparse.Namespace) -> Row:
     scorer = exact_backbone()
-    loop = _loop(pairs, Theirs(PASTICHE, folder, scorer, earlier), arguments)
+    loop = _loop(pairs, Theirs(PASTICHE, folder, scorer, earlier, device=arguments.device), arguments)
     ours = _run_nst(write_manifest(pairs, loop.losses, folder), folder, arguments)
     losses = {one.pair_id: _score(path, one, scorer) for one, path in _our_pictures(pairs, folder)}
     share = len(BULK) / len(pairs)
@@ -149,7 +150,7 @@ def _run_nst(manifest: Path, folder: Path, arguments: argparse.Namespace) -> Fin
     command = [
         *(sys.executable, "-m", "flows.cli", "run", str(manifest), "--output", str(folder / "out")),
         *("--recipe", "neural-style", "--size-px", str(arguments.size), "--steps", str(arguments.max_steps)),
-        *("--plateau-tolerance", "0", *arguments.option),
+        *("--plateau-tolerance", "0", "--device", arguments.device, *arguments.option),
     ]
     return run_timed(command, environment={"PREFECT_HOME": str(folder / "prefect")})
 

@@ -21,10 +21,11 @@ MEMORY_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Case:
-    """A batch of pairs of one square size."""
+    """A batch of pairs of one square size, on a device that may have only so many gigabytes."""
 
     size_px: int
     batch: int
+    memory_gb: float | None = None
 
     @property
     def pixels(self) -> int:
@@ -80,6 +81,8 @@ def why_not(case: Case, known: list[Cost], free_bytes: int, limit_seconds: float
 def measure_case(case: Case, plan: Plan, limit_seconds: float) -> tuple[Row, Cost | None]:
     """Measure a case; return its row and its cost, or, if it failed, a row with the reason and None."""
     head: Row = {"size_px": case.size_px, "batch": case.batch}
+    if case.memory_gb is not None:
+        head["memory_gb"] = case.memory_gb
     try:
         finished = run_timed(_command(case, plan), limit=limit_seconds)
     except CommandFailed as error:
@@ -102,6 +105,7 @@ def measure_case(case: Case, plan: Plan, limit_seconds: float) -> tuple[Row, Cos
         "warm_up_seconds": outcome["warm_up_seconds"],
         "memory_before_bytes": cost.before_bytes,
         "peak_memory_bytes": cost.peak_bytes,
+        "reserved_memory_bytes": outcome["reserved_memory_bytes"],
     }
     return row, cost
 
@@ -126,8 +130,9 @@ def _command(case: Case, plan: Plan) -> list[str]:
     given = plan.arguments
     weights = ["--weights", given.weights] if given.weights else []
     options = [part for one in given.option for part in ("--option", one)]
+    limit = [] if case.memory_gb is None else ["--memory-gb", str(case.memory_gb)]
     return [
         *(sys.executable, "-m", "tests.benchmarks.case", "--size", str(case.size_px), "--batch", str(case.batch)),
         *("--evaluations", str(plan.evaluations), "--repeats", str(plan.repeats)),
-        *("--device", given.device, "--precision", given.precision, *weights, *options),
+        *("--device", given.device, "--precision", given.precision, *weights, *options, *limit),
     ]

@@ -1,7 +1,10 @@
-"""The engine on a GPU: batches at one size, pairs per second with the best batch, then sizes. Needs no network access.
+r"""The engine on a GPU: batches at one size, pairs per second, sizes, a worker with files, kernels, limited memory.
+
+Needs no network access.
 
 python -m tests.benchmarks.gpu --weights FILE --json gpu.json
-python -m tests.benchmarks.gpu --device cpu --sizes 64 --throughput-size 64 --batches 1 2 --evaluations 4   # a trial
+python -m tests.benchmarks.gpu --device cpu --sizes 64 --throughput-size 64 --batches 1 2 --evaluations 4 \
+    --grid-evaluations 4 --repeats 1 --pairs 2 --large-size 128 --matrix 512 --option steps=4   # a trial
 """
 
 import argparse
@@ -35,7 +38,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--evaluations", type=int, default=300, help="per pair, for pairs per second")
     parser.add_argument("--grid-evaluations", type=int, default=40, help="per repeat, everywhere else")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--budget-seconds", type=float, default=420.0)
+    parser.add_argument("--pairs", type=int, default=500, help="of the worker's pipeline with files")
+    parser.add_argument("--large-size", type=int, default=3000, metavar="PX", help="of the image in limited memory")
+    parser.add_argument("--large-memory-gb", type=float, default=24.0, metavar="GB")
+    parser.add_argument("--budget-seconds", type=float, default=540.0)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--weights", help="the weights file of vgg19 (default: the published one)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of a pair")

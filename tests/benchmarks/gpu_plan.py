@@ -1,6 +1,8 @@
 """What `gpu` measures, the most important first, so that a short budget leaves out the least important."""
 
 import argparse
+import json
+import sys
 import time
 
 import torch
@@ -8,13 +10,17 @@ import torch
 from nst_core.machine.runtime import prepare_process
 from tests.benchmarks.cases import Case, Cost, Plan, free_memory, grid, measure_case, why_not
 from tests.benchmarks.matrix_product import matrix_product_rates
+from tests.benchmarks.processes import CommandFailed, run_timed
 from tests.benchmarks.report import Report, Row
 
 Measured = list[tuple[Row, Cost]]
 
 
 def measure_all(arguments: argparse.Namespace, deadline: float) -> None:
-    """Measure batches at one size, then the best batch with the full number of evaluations, then sizes at batch 1."""
+    """Measure batches at one size, the best batch with the full number of evaluations, sizes at batch 1, and the rest.
+
+    The rest is a worker's pipeline with files, the kernels of a step, and a large image within limited memory.
+    """
     report = Report("gpu", arguments)
     prepare_process(arguments.device)
     rates = matrix_product_rates(arguments.device, arguments.matrix)
@@ -29,6 +35,11 @@ def measure_all(arguments: argparse.Namespace, deadline: float) -> None:
         size for size in arguments.sizes if (size, 1) not in {(row["size_px"], row["batch"]) for row, _ in batches}
     ]
     _measure(grid(sizes, [1]), "sizes", plan, report, deadline)
+    _run_script("files_to_files", ("--pairs", str(arguments.pairs)), arguments.throughput_size, plan, report, deadline)
+    for size in dict.fromkeys((min(arguments.sizes, key=lambda px: abs(px - 256)), arguments.throughput_size)):
+        _run_script("kernels", (), size, plan, report, deadline)
+    large = Case(arguments.large_size, 1, arguments.large_memory_gb)
+    _measure([large], "limited memory", Plan(arguments, 8, 1, rates), report, deadline)
     report.finish()
 
 
@@ -64,6 +75,23 @@ def _measure(cases: list[Case], part: str, plan: Plan, report: Report, deadline:
         report.add({"part": part} | row)
         measured += [(row, cost)] if cost else []
     return measured
+
+
+def _run_script(name: str, more: tuple[str, ...], size: int, plan: Plan, report: Report, deadline: float) -> None:
+    """Add the row that another script of this folder prints; `Plan.arguments` are its device, precision and weights."""
+    given, head = plan.arguments, {"part": name, "size_px": size}
+    weights = ("--weights", given.weights) if given.weights else ()
+    command = [
+        *(sys.executable, "-m", f"tests.benchmarks.{name}", "--size", str(size), *more),
+        *("--device", given.device, "--precision", given.precision, *weights),
+        *(part for one in given.option for part in ("--option", one)),
+    ]
+    try:
+        printed = run_timed(command, limit=max(1.0, deadline - time.monotonic())).stdout
+    except CommandFailed as error:
+        report.add(head | {"failed": str(error)})
+    else:
+        report.add(head | json.loads(printed.strip().splitlines()[-1]))
 
 
 def _without_start(known: list[Cost]) -> list[Cost]:

@@ -1,6 +1,7 @@
 """ProGamerGov's `neural-style`, installed in its own environment, with VGG-19's weights in its file format."""
 
 import functools
+import importlib.util
 import sys
 import sysconfig
 from pathlib import Path
@@ -20,19 +21,27 @@ MODULE_INDICES: Final = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32,
 
 
 def install(folder: Path) -> Peer:
-    """Install the peer, to be run from a working folder; it uses the torch of this environment.
+    """Return the peer, to be run from a working folder with this environment's torch; install it unless it is there.
 
     Raises:
         CommandFailed: if it cannot be installed.
     """
+    save_model(folder / MODEL_FILE)
+    return Peer(
+        "neural-style", "neural-style", functools.partial(neural_style, program=_program(folder), model_file=MODEL_FILE)
+    )
+
+
+def _program(folder: Path) -> tuple[str, ...]:
+    """Return the command of the peer; it is installed into an environment in a folder unless it can be imported."""
+    if importlib.util.find_spec("neural_style"):
+        return sys.executable, "-c", "from neural_style.neural_style import main; main()"
     environment = folder / "neural-style"
     run_timed([sys.executable, "-m", "venv", str(environment)])
     _share_packages(environment)
     python = environment / "bin" / "python"
     run_timed([str(python), "-m", "pip", "install", "--quiet", "--no-deps", f"neural-style=={VERSION}"])
-    save_model(folder / MODEL_FILE)
-    program = environment / "bin" / "neural-style"
-    return Peer("neural-style", "neural-style", functools.partial(neural_style, program=program, model_file=MODEL_FILE))
+    return (str(environment / "bin" / "neural-style"),)
 
 
 def save_model(path: Path) -> None:

@@ -39,12 +39,15 @@ class Attempt:
     stop_reason: str
 
 
-def reach(request: StylizeRequest, target: float, output: Path, backbone: Backbone) -> list[Attempt]:
-    """Make attempts until the saved loss meets the target, or until one ends for another reason than the threshold."""
+def reach(request: StylizeRequest, target: float, output: Path, backbone: Backbone, batch: int = 1) -> list[Attempt]:
+    """Make attempts until the saved loss meets the target, or until one ends for another reason than the threshold.
+
+    `batch` stylizes, saves and measures the pair so many times at once, as a run does with as many different pairs.
+    """
     attempts: list[Attempt] = []
     threshold = target * (1.0 - MARGIN)
     while len(attempts) < ATTEMPTS:
-        attempts.append(_attempt(request, threshold, output, backbone))
+        attempts.append(_attempt(request, threshold, output, backbone, batch))
         last = attempts[-1]
         if last.saved_loss <= target or last.stop_reason != "threshold":
             break
@@ -52,15 +55,17 @@ def reach(request: StylizeRequest, target: float, output: Path, backbone: Backbo
     return attempts
 
 
-def _attempt(request: StylizeRequest, threshold: float, output: Path, backbone: Backbone) -> Attempt:
+def _attempt(request: StylizeRequest, threshold: float, output: Path, backbone: Backbone, batch: int) -> Attempt:
     options = request.options.model_copy(update={"loss_threshold": threshold})
-    (result,) = stylize([StylizeRequest(request.content, request.style, options)], backbone)
-    if not isinstance(result, StylizeResult):
-        raise result
-    to_picture(result.pastiche).save(output)
-    saved = measure(read_tensor(output), request, backbone, result.content)
+    saved_losses = []
+    for result in stylize([StylizeRequest(request.content, request.style, options)] * batch, backbone):
+        if not isinstance(result, StylizeResult):
+            raise result
+        to_picture(result.pastiche).save(output)
+        saved_losses.append(measure(read_tensor(output), request, backbone, result.content).total)
+        last = result
     return Attempt(
-        threshold, saved.total, result.evaluations, sum(result.coarse_evaluations), result.seconds, result.stop_reason
+        threshold, max(saved_losses), last.evaluations, sum(last.coarse_evaluations), last.seconds, last.stop_reason
     )
 
 
@@ -74,6 +79,7 @@ def main() -> None:
     parser.add_argument("--target", type=float, required=True, help="the saved loss to reach")
     parser.add_argument("--recipe", default="neural-style")
     parser.add_argument("--max-steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="do the pair N times at once")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--weights", help="the weights file of vgg19 (default: the published one)")
@@ -87,7 +93,7 @@ def main() -> None:
     fixed = {"recipe": arguments.recipe, "optimizer": "lbfgs", "steps": arguments.max_steps, "plateau_tolerance": 0.0}
     options = options_of(fixed | parse_options(arguments.option))
     request = request_of(Pair(arguments.content, arguments.style), backbone, options)
-    attempts = reach(request, arguments.target, arguments.output, backbone)
+    attempts = reach(request, arguments.target, arguments.output, backbone, arguments.batch)
     outcome = {
         "reached": attempts[-1].saved_loss <= arguments.target,
         "saved_loss": attempts[-1].saved_loss,

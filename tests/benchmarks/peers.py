@@ -37,11 +37,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"Ours first aims {MARGIN:.2%} below the peer's saved loss; a PNG that misses it is done again from the start, "
         "in the same time."
     )
-    earlier = Earlier.read(arguments.reuse)
+    earlier = Earlier.read(arguments.reuse, arguments.device)
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         folder, scorer = Path(name), exact_backbone()
         for peer in _peers(arguments.peers, folder, report):
-            _compare(Theirs(peer, folder, scorer, earlier, arguments.peer_repeats), arguments, report)
+            theirs = Theirs(peer, folder, scorer, earlier, arguments.peer_repeats, arguments.device)
+            _compare(theirs, arguments, report)
     report.finish()
 
 
@@ -55,7 +56,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=["pastiche"])
     parser.add_argument("--repeats", type=int, default=1, help="of ours")
     parser.add_argument("--peer-repeats", type=int, default=1)
-    parser.add_argument("--device", default="cpu", help="of ours; the peers run on the CPU")
+    parser.add_argument("--device", default="cpu", help="of ours and of the peers; the notebook is always on the CPU")
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="ours does each pair N times at once, in one process"
+    )
     parser.add_argument("--precision", default="auto", help="of ours")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of ours")
     parser.add_argument(
@@ -118,7 +122,8 @@ def _one(theirs: Theirs, head: Row, task: Task, arguments: argparse.Namespace) -
         "our_evaluations": [outcome["evaluations"] for outcome in outcomes],
         "our_attempts": [outcome["attempts"] for outcome in outcomes],
         "our_precision": outcomes[0]["precision"],
-        "times_faster": part["peer_seconds"]["median"] / ours.median,
+        "our_batch": arguments.batch,
+        "times_faster": part["peer_seconds"]["median"] / ours.median * arguments.batch,
     }
 
 
@@ -130,6 +135,7 @@ def run_ours(pair: Pair, recipe: str, target: float, output: Path, arguments: ar
             *(sys.executable, "-m", "tests.benchmarks.ours", "--recipe", recipe, "--target", repr(target)),
             *("--content", str(pair.content), "--style", str(pair.style), "--output", str(output)),
             *("--device", arguments.device, "--precision", arguments.precision, *options),
+            *("--batch", str(arguments.batch)),
         ]
     )
 

@@ -29,13 +29,13 @@ class Earlier:
     timed_here: tuple[Row, ...] = ()
 
     @staticmethod
-    def read(files: Sequence[Path]) -> "Earlier":
-        """Read the rows of JSON files of the benchmarks."""
-        here, rows, timed_here = _kind(describe_machine()), list[Row](), list[Row]()
+    def read(files: Sequence[Path], device: str = "cpu") -> "Earlier":
+        """Read the rows of JSON files of the benchmarks, for a comparison on a device."""
+        here, rows, timed_here = _kind(describe_machine(device), device), list[Row](), list[Row]()
         for file in files:
             content = json.loads(file.read_text())
             rows += content["rows"]
-            if _kind(Machine(**content["machine"])) == here:
+            if _kind(Machine(**content["machine"]), content.get("arguments", {}).get("device", "cpu")) == here:
                 timed_here += content["rows"]
         return Earlier(tuple(rows), tuple(timed_here))
 
@@ -55,6 +55,7 @@ def _part(rows: Sequence[Row], head: Row, names: Sequence[str]) -> Row | None:
     return None
 
 
-def _kind(machine: Machine) -> str:
-    """The properties that determine a peer's speed, which does not depend on memory and GPU."""
-    return f"{machine.cpu} {machine.instructions}, {machine.cores} cores, {machine.torch_threads} threads"
+def _kind(machine: Machine, device: str) -> str:
+    """The properties that determine a peer's speed: those of the processor, and of the GPU where it is used."""
+    processor = f"{machine.cpu} {machine.instructions}, {machine.cores} cores, {machine.torch_threads} threads"
+    return f"{processor}, {machine.gpu}" if device.startswith("cuda") else processor

@@ -75,7 +75,7 @@ def _peer_cells(row: Row) -> list[str]:
     return [
         *start,
         _seconds_of_peer(row),
-        _spread(row["our_seconds"]),
+        _spread(row["our_seconds"]) + (f" for {row['our_batch']}" if row.get("our_batch", 1) > 1 else ""),
         f"{row['times_faster']:.1f}",
         _spread(row["our_engine_seconds"]),
         " ".join(map(str, sorted(set(row["our_evaluations"])))),
@@ -141,7 +141,8 @@ def _cases(content: Content) -> list[str]:
 
 
 def _case_cells(row: Row) -> list[str]:
-    start = [str(row["size_px"]), str(row["batch"])]
+    within = f" within {row['memory_gb']:g} GB" if "memory_gb" in row else ""
+    start = [f"{row['size_px']}{within}", str(row["batch"])]
     for word in ("skipped", "failed"):
         if word in row:
             return [*start, f"{word}: {_line(row[word])}", *[""] * 7]
@@ -180,13 +181,41 @@ def _evaluation(content: Content) -> list[str]:
 
 
 def _gpu(content: Content) -> list[str]:
+    cases = [row for row in content["rows"] if row["part"] not in ("files_to_files", "kernels")]
     final = [row for row in content["rows"] if row["part"] == "throughput" and "pairs_per_second" in row]
     said = [
         f"**{row['pairs_per_second']:.3g} pairs/s** at {row['size_px']} px, {row['evaluations']} evaluations per pair, "
         f"{row['batch']} at once; {_share(row)}."
         for row in final
     ]
-    return [*said, *([""] if said else []), *_cases(content)]
+    said += [_pipeline(row) for row in content["rows"] if row["part"] == "files_to_files"]
+    kernels = [line for row in content["rows"] if row["part"] == "kernels" for line in _kernels(row)]
+    return [*said, *([""] if said else []), *_cases({**content, "rows": cases}), *kernels]
+
+
+def _pipeline(row: Row) -> str:
+    """A sentence about a worker's pipeline from files to files."""
+    if "failed" in row:
+        return f"From files to files: failed: {_line(row['failed'])}."
+    busy = "" if row["busy_share"] is None else f", the device busy {row['busy_share']:.0%} of the time"
+    return (
+        f"From files to files at {row['size_px']} px, default quality: **{row['pairs_per_second']:.3g} pairs/s**, "
+        f"{row['evaluations']:g} evaluations per pair (median), {row['pairs']} pairs{busy}."
+    )
+
+
+def _kernels(row: Row) -> list[str]:
+    """The number and time of the kernels of a step at one size, and a table of the slowest."""
+    head = f"Kernels of a step at {row['size_px']} px, one pair at once"
+    if "failed" in row:
+        return ["", f"{head}: failed: {_line(row['failed'])}."]
+    lines = [[_line(one["kernel"]), f"{one['per_step']:g}", f"{one['ms_per_step']:.3g}"] for one in row["slowest"]]
+    return [
+        "",
+        f"{head}: {row['kernels_per_step']:.0f}, which take {row['device_ms_per_step']:.3g} ms. The slowest:",
+        "",
+        *_markdown(("kernel", "per step", "ms per step"), lines),
+    ]
 
 
 def _share(row: Row) -> str:

@@ -58,9 +58,19 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
 
 def test_neural_style_gets_the_recipes_objective(tmp_path: Path) -> None:
     """neural-style gets the authors' weights, no total variation, the content image as start and a bare file name."""
-    command = neural_style(task(tmp_path), Path("bin/neural-style"), "vgg19.pth")
+    command = neural_style(task(tmp_path), ["bin/neural-style"], "vgg19.pth")
     given = dict(itertools.pairwise(command))
 
     assert (given["-content_weight"], given["-style_weight"], given["-tv_weight"]) == ("1", "1000", "0")
     assert (given["-init"], given["-num_iterations"], given["-image_size"]) == ("image", "2", str(SIZE_PX))
     assert given["-model_file"] == "vgg19.pth"
+
+
+@pytest.mark.parametrize(("device", "gpu", "backend"), [("cpu", "c", "mkl"), ("cuda:1", "1", "cudnn")])
+def test_peers_use_the_device_of_the_comparison(tmp_path: Path, device: str, gpu: str, backend: str) -> None:
+    """Both peers are told the device: by default they take a GPU if there is one, even if ours is on the CPU."""
+    one = dataclasses.replace(task(tmp_path), device=device)
+    given = dict(itertools.pairwise(neural_style(one, ["neural-style"], "vgg19.pth")))
+    of_pastiche = dict(itertools.pairwise(PASTICHE.command(one)))
+
+    assert (given["-gpu"], given["-backend"], of_pastiche["--device"]) == (gpu, backend, device)

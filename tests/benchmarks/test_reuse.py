@@ -14,10 +14,10 @@ LOSS = {"recipe": "neural-style", "initial_loss": 9.0, "peer_saved_loss": 1.5}
 SECONDS = {"peer_seconds": {"median": 200.0}}
 
 
-def earlier(folder: Path, *rows: object, **machine: object) -> Earlier:
+def earlier(folder: Path, *rows: object, device: str = "cpu", **machine: object) -> Earlier:
     path = folder / "earlier.json"
     here = dataclasses.asdict(describe_machine()) | machine
-    path.write_text(json.dumps({"machine": here, "rows": rows}))
+    path.write_text(json.dumps({"machine": here, "arguments": {"device": device}, "rows": rows}))
     return Earlier.read([path])
 
 
@@ -65,6 +65,11 @@ def test_seconds_of_another_machine_are_not_taken(tmp_path: Path, difference: di
 
     assert (there.loss_part(HEAD), there.seconds_part(HEAD)) == (LOSS, None)
     assert earlier(tmp_path, HEAD | LOSS | SECONDS, memory_gib=1.0, gpu="one").seconds_part(HEAD) == SECONDS
+
+
+def test_seconds_on_a_gpu_are_not_taken_for_a_cpu(tmp_path: Path) -> None:
+    """Seconds that a peer took on a GPU of the same machine are not those of its CPU."""
+    assert earlier(tmp_path, HEAD | LOSS | SECONDS, device="cuda:0", gpu="one").seconds_part(HEAD) is None
 
 
 def test_old_results_without_instructions_give_no_seconds(tmp_path: Path) -> None:

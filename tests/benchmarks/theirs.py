@@ -29,6 +29,7 @@ class Theirs:
 
     Attributes:
         repeats: the number of full runs.
+        device: the device that the peer uses.
         short: (pair, size) -> seconds of the two short runs.
     """
 
@@ -37,11 +38,12 @@ class Theirs:
     scorer: Backbone
     earlier: Earlier = Earlier()  # noqa: RUF009  # frozen
     repeats: int = 1
+    device: str = "cpu"
     short: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
 
     def task(self, pair: Pair, size_px: int, steps: int) -> Task:
         """The task that saves this peer's image."""
-        return Task(pair, size_px, steps, self.folder / f"{self.peer.name}.png")
+        return Task(pair, size_px, steps, self.folder / f"{self.peer.name}.png", device=self.device)
 
     def head(self, name: str, size_px: int, steps: int) -> Row:
         """The columns that identify a row."""

@@ -1,11 +1,15 @@
 """The engine on a GPU: it reaches the losses of the CPU with all options, and its memory does not grow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
+from nst_core.errors import OutOfMemory
 from nst_core.guides import ContentGuides, StyleSource
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.runtime import choose_devices, has_native_bf16, prepare_process
@@ -65,6 +69,46 @@ def test_a_pair_has_the_same_loss_on_a_gpu_as_on_the_cpu(precision: PrecisionNam
         assert losses[-1] < result.initial.total
 
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_one_image_has_the_same_losses_on_a_gpu_as_on_the_cpu() -> None:
+    """The fp32 losses of one image, as in the results table, do not depend on the device that computes them."""
+    losses = []
+    for device in (_gpu(), "cpu"):
+        backbone = _backbone(device, "fp32")
+        request = _request(_tensor(0), backbone, StylizeOptions().resolved())
+        losses.append(measure(_tensor(2), request, backbone))
+
+    on_gpu, on_cpu = losses
+    for name in ("total", "content", "style"):
+        assert getattr(on_gpu, name) == pytest.approx(getattr(on_cpu, name), rel=1e-3)
+
+
+@contextmanager
+def _no_more_memory_than(number: int) -> Iterator[None]:
+    """Let torch's allocator take only so many bytes of the GPU beyond what it has now."""
+    gpu = _gpu()
+    torch.cuda.empty_cache()
+    limit = torch.cuda.memory_reserved(gpu) + number
+    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(gpu).total_memory, gpu)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, gpu)
+
+
+def test_a_batch_that_is_too_large_leaves_the_memory_to_a_smaller_one() -> None:
+    """Sixteen pairs run out of memory for real, and leave nothing behind, so that one of them alone can be done."""
+    options = StylizeOptions(steps=5, plateau_tolerance=0.0).resolved()
+    backbone = _backbone(_gpu(), "fp32")
+    request = _request(_tensor(0, 256, 256), backbone, options)
+    with _no_more_memory_than(700_000_000):
+        before = torch.cuda.memory_allocated()
+        with pytest.raises(OutOfMemory, match="16 pairs of 256 x 256 px"):
+            stylize([request] * 16, backbone, free=10**12)
+
+        assert torch.cuda.memory_allocated() <= before
+        assert _loss(_stylized(request, backbone), request, backbone) > 0.0
 
 
 MASKED = StyleSource((noise(2, SIZE),), mask=half(SIZE))

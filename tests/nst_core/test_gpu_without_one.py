@@ -16,6 +16,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
+from nst_core.losses.gram import gram_sums
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.targets import encode_content, encode_style
 from nst_core.optimize import evaluate
@@ -123,6 +124,29 @@ def test_an_evaluation_takes_nothing_from_the_host(backbone_on_gpu, keeps_colour
         optimizer.tell(terms.total, gradients)
 
     assert seen.operators == []
+
+
+@pytest.mark.parametrize(("height", "width", "chunks"), [(512, 512, 32), (341, 512, 16), (66, 70, 1)])
+def test_gram_sums_over_many_positions_use_many_processors_of_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int, chunks: int
+) -> None:
+    """The sums of a large map are computed as many products side by side: a single one would occupy one processor.
+
+    All have equally many positions, so that nothing is left over and no map is copied.
+    """
+    products: list[int] = []
+    real = torch.bmm
+
+    def counted(first: Tensor, second: Tensor, **how: torch.dtype) -> Tensor:
+        products.append(len(first))
+        return real(first, second, **how)
+
+    monkeypatch.setattr(torch, "bmm", counted)
+    for dtype in (torch.bfloat16, torch.float32):
+        sums = gram_sums(torch.empty(PAIRS, 64, height, width, dtype=dtype, device=GPU))
+
+        assert (sums.shape, sums.dtype, str(sums.device)) == ((PAIRS, 64, 64), torch.float32, GPU)
+    assert products == [PAIRS * chunks] * 2
 
 
 def test_keeping_some_of_the_pairs_stays_on_the_gpu(backbone_on_gpu) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from nst_core.errors import ShapeError
-from nst_core.losses.gram import gram_matrix
+from nst_core.losses import gram
+from nst_core.losses.gram import gram_matrix, gram_sums
 
 
 def features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -120,3 +121,14 @@ def test_bf16_matrices_on_a_cpu_are_precise(channels: int, height: int, width: i
     assert found.dtype == torch.float32
     assert (found - exact).norm() < 1e-3 * exact.norm()
     torch.testing.assert_close(found, found.mT, rtol=4e-3, atol=0.0)
+
+
+def test_positions_in_chunks_give_the_same_sums() -> None:
+    """A GPU sums chunks of positions side by side; with or without positions left over, that is the sum over all."""
+    for chunks, size in ((4, (5, 8)), (7, (5, 8)), (1, (3, 5))):
+        feature_map = features(2, 3, *size, dtype=torch.float32)
+        by_position = feature_map.permute(0, 2, 3, 1).flatten(1, 2)
+
+        found = gram._products_by_chunks(by_position, chunks)
+
+        torch.testing.assert_close(found, gram_sums(feature_map.double()).float())

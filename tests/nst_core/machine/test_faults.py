@@ -1,9 +1,12 @@
 """Errors of a device: which ones mean too little memory, and which ones that the device is lost to the process."""
 
+import weakref
+
 import pytest
 import torch
 
-from nst_core.machine.faults import is_lost, is_out_of_memory
+from nst_core.errors import OutOfMemory
+from nst_core.machine.faults import is_lost, is_out_of_memory, within_memory
 
 ILLEGAL = "CUDA error: an illegal memory access was encountered\nSearch for `cudaErrorIllegalAddress' in ..."
 NO_ROOM = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call"
@@ -61,3 +64,24 @@ def test_a_device_is_lost_if_its_probe_fails(error: Exception, answer: Exception
 def test_an_error_of_another_type_does_not_probe_the_device() -> None:
     """For an error that is not a RuntimeError the device is not probed, and does not count as lost."""
     assert not is_lost(ValueError("CUDA error"), lambda: raising(AssertionError("the device was probed")))
+
+
+def test_a_gpu_gets_its_memory_back_after_it_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a call on a GPU ran out of memory, torch's cache is emptied, once the failed call's tensors are freed.
+
+    Otherwise what torch keeps is missing where CUDA itself allocates, and a smaller batch would fail in the same way.
+    """
+    tensors: list[weakref.ref[torch.Tensor]] = []
+    left_when_emptied: list[list[torch.Tensor | None]] = []
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: left_when_emptied.append([one() for one in tensors]))
+
+    def run_out() -> None:
+        features = torch.ones(2)
+        tensors.append(weakref.ref(features))
+        raise torch.AcceleratorError(NO_ROOM)
+
+    for device in ("cuda:1", "cpu"):
+        with pytest.raises(OutOfMemory, match=f"not enough memory on {device}"):
+            within_memory("a pair", device, run_out)
+
+    assert left_when_emptied == [[None]]
