@@ -33,7 +33,7 @@ def stylize(
         requests: the pairs.
         backbone: the network, on its device.
         on_step: called after every evaluation of every pair.
-        free: bytes of memory to plan with; None queries the device, 0 takes the smallest and slowest plan.
+        free: bytes of memory to plan with; None queries the device, 0 takes the smallest and slowest plan, unchecked.
 
     Returns:
         One entry per request, in order: its result, or an error if the loss did not stay finite.

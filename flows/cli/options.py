@@ -18,7 +18,7 @@ from nst_core.options.numbers_as_text import types_of
 Model = TypeVar("Model", bound=BaseModel)
 
 THEMES = {
-    "Pictures": "size_px enlarge style_scale style_blend colors",
+    "Images": "size_px enlarge style_scale style_blend colors",
     "Objective": "recipe strength content_weight style_weight tv_weight content_layers style_layers "
     "style_layer_weights pooling backbone stub",
     "Optimisation": "init seed levels optimizer learning_rate",

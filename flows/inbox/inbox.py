@@ -16,8 +16,8 @@ class Inbox(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     place: str
-    """Folder or s3:// prefix in which manifests (*.csv, *.tsv, *.jsonl, *.parquet, each perhaps .gz) are dropped;
-    answers are written next to them."""
+    """Folder or s3:// prefix in which manifests (*.csv, *.tsv, *.jsonl, *.ndjson, *.parquet, each perhaps .gz) are
+    dropped; answers are written next to them."""
     outputs: str
     """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>, without the ending .csv."""
     bad_rows: Literal["refuse", "skip"] = "refuse"

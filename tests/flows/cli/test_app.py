@@ -85,8 +85,8 @@ def test_a_long_help_has_a_section_per_theme(command: str) -> None:
     titles = list(found)
 
     assert titles == [title for title in ("Arguments", *THEMES, "Options") if title in found]
-    assert {"Pictures", "Objective", "Stopping", "Output"} <= set(found)
-    assert {"--size-px", "--steps", "--json"} <= {*found["Pictures"], *found["Stopping"], *found["Output"]}
+    assert {"Images", "Objective", "Stopping", "Output"} <= set(found)
+    assert {"--size-px", "--steps", "--json"} <= {*found["Images"], *found["Stopping"], *found["Output"]}
     assert found["Options"][-1] == "--help"
 
 
