@@ -16,11 +16,11 @@ from flows.errors import TookTooLong, WorkerDied
 from flows.records.plans import Batch, PlannedPair
 from flows.records.timestamps import Moment
 from flows.runners import Worker
+from flows.wording import first_few
 from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
-from flows.wording import first_few
 
 logger = logging.getLogger(__name__)
 
