@@ -13,7 +13,7 @@ from flows.records.attempts import PairRecord
 from flows.records.pairs import OTHER_PICTURES
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
-from flows.worker.animation import animation
+from flows.worker.animation import animation, over_white
 from flows.worker.finishing import file_of, loss_notes, profile_notes, protect_notes, shape_notes, style_notes
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
@@ -134,7 +134,7 @@ def _write_timeline(stylized: Stylized, job: Job) -> _File:
     if job.timeline == "none" or not stylized.frames:
         return _File()
     try:
-        data = animation(stylized.frames, job.timeline)
+        data = animation(over_white(stylized.frames, stylized.loaded.content.alpha), job.timeline)
         sha256 = hashlib.sha256(data).hexdigest()
         output = f"{layout.TIMELINES}/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)
