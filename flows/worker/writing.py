@@ -14,7 +14,15 @@ from flows.records.pairs import OTHER_PICTURES
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation, over_white
-from flows.worker.finishing import file_of, loss_notes, profile_notes, protect_notes, shape_notes, style_notes
+from flows.worker.finishing import (
+    alpha_notes,
+    file_of,
+    loss_notes,
+    profile_notes,
+    protect_notes,
+    shape_notes,
+    style_notes,
+)
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -122,6 +130,7 @@ def _notes_of(stylized: Stylized, style: StyleInputs) -> tuple[str, ...]:
         *(f"{column}: {note}" for column, one in _pictures_of(stylized, style).items() for note in one.notes),
         *shape_notes(loaded),
         *protect_notes(loaded),
+        *alpha_notes(loaded),
         *style_notes(loaded, style),
         *loss_notes(loaded),
         *profile_notes(loaded),
