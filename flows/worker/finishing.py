@@ -114,8 +114,8 @@ def protect_notes(loaded: LoadedPair) -> tuple[str, ...]:
 
 def alpha_notes(loaded: LoadedPair) -> tuple[str, ...]:
     """Return a note where all of a content is transparent, as after a failed export: its losses of 0 look perfect."""
-    alpha, most_black = loaded.content.alpha, PURE[0]
-    if alpha is None or alpha.getextrema()[1] > most_black:
+    alpha = loaded.content.alpha
+    if alpha is None or any(alpha.histogram()[PURE[0] + 1 :]):
         return ()
     return ("alpha keep: all of the content is transparent, so that nothing is painted",)
 
