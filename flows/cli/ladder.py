@@ -65,7 +65,7 @@ def ladder(
     """
     validated(StylizeOptions, options)
     pictures = {"content": storage.absolute(content), "style": storage.absolute(style)}
-    varied = parse_varied(vary)
+    varied = parse_varied(vary, options)
     size = {} if any(one.name == "size_px" for one in varied) else {"size_px": options.get("size_px", SIZE_PX)}
     # A row is meant to be copied into a manifest, so it holds all options but the size, which is for the ladder only.
     base = {name: value for name, value in options.items() if name != "size_px"}

@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,16 @@ class Rung:
     settings: dict[str, str]
 
 
-def parse_varied(texts: Sequence[str]) -> tuple[VariedOption, ...]:
+def parse_varied(texts: Sequence[str], given: Collection[str] = ()) -> tuple[VariedOption, ...]:
     """Parse the values of `--vary NAME=VALUE,VALUE`; a value may contain blanks.
 
+    Args:
+        texts: the values.
+        given: the options that have one value for the whole ladder.
+
     Raises:
-        OptionsError: a text has another form, names an unknown option or one twice, or there are too many options or
-            combinations.
+        OptionsError: a text has another form, names an unknown option, one twice or one of `given`, or there are too
+            many options or combinations.
     """
     varied = tuple(_varied(text) for text in texts)
     names = [option.name for option in varied]
@@ -47,6 +51,9 @@ def parse_varied(texts: Sequence[str]) -> tuple[VariedOption, ...]:
         rungs *= len(option.values)
     if twice := [name for name in names if names.count(name) > 1]:
         raise OptionsError(f"--vary: {twice[0]} is there twice: give all its values at once")
+    if both := [name for name in names if name in given]:
+        flag = f"--{both[0].replace('_', '-')}"
+        raise OptionsError(f"--vary: {both[0]} is there, and so is {flag}: give one of the two")
     if not 1 <= len(varied) <= MOST_VARIED:
         raise OptionsError(f"--vary: expected 1 to {MOST_VARIED} options to vary, got {len(varied)}")
     if rungs > MOST_RUNGS:

@@ -31,6 +31,20 @@ def frame_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def over_white(frames: Sequence[Image.Image], alpha: Image.Image | None) -> list[Image.Image]:
+    """Lay frames of equal size over white where the file is transparent, as every page and sheet shows that file.
+
+    Args:
+        frames: the frames, of mode RGB.
+        alpha: the file's transparency, of mode L and any size; None where it is opaque.
+    """
+    if alpha is None:
+        return list(frames)
+    small = alpha.resize(frames[0].size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    white = Image.new("RGB", small.size, "white")
+    return [Image.composite(frame, white, small) for frame in frames]
+
+
 def animation(frames: Sequence[Image.Image], kind: Kind, most_bytes: int = MOST_BYTES) -> bytes:
     """Return an animation of frames of equal size.
 

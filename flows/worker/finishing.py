@@ -112,6 +112,14 @@ def protect_notes(loaded: LoadedPair) -> tuple[str, ...]:
     return ()
 
 
+def alpha_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where all of a content is transparent, as after a failed export: its losses of 0 look perfect."""
+    alpha = loaded.content.alpha
+    if alpha is None or any(alpha.histogram()[PURE[0] + 1 :]):
+        return ()
+    return ("alpha keep: all of the content is transparent, so that nothing is painted",)
+
+
 def _differ_in_shape(size: Size, other: Size) -> bool:
     """Return whether two sizes differ in their ratio of width to height by more than `SAME_SHAPE`."""
     return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) > SAME_SHAPE

@@ -13,8 +13,16 @@ from flows.records.attempts import PairRecord
 from flows.records.pairs import OTHER_PICTURES
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
-from flows.worker.animation import animation
-from flows.worker.finishing import file_of, loss_notes, profile_notes, protect_notes, shape_notes, style_notes
+from flows.worker.animation import animation, over_white
+from flows.worker.finishing import (
+    alpha_notes,
+    file_of,
+    loss_notes,
+    profile_notes,
+    protect_notes,
+    shape_notes,
+    style_notes,
+)
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -122,6 +130,7 @@ def _notes_of(stylized: Stylized, style: StyleInputs) -> tuple[str, ...]:
         *(f"{column}: {note}" for column, one in _pictures_of(stylized, style).items() for note in one.notes),
         *shape_notes(loaded),
         *protect_notes(loaded),
+        *alpha_notes(loaded),
         *style_notes(loaded, style),
         *loss_notes(loaded),
         *profile_notes(loaded),
@@ -134,7 +143,7 @@ def _write_timeline(stylized: Stylized, job: Job) -> _File:
     if job.timeline == "none" or not stylized.frames:
         return _File()
     try:
-        data = animation(stylized.frames, job.timeline)
+        data = animation(over_white(stylized.frames, stylized.loaded.content.alpha), job.timeline)
         sha256 = hashlib.sha256(data).hexdigest()
         output = f"{layout.TIMELINES}/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)

@@ -105,8 +105,7 @@ def real_number(value: Any) -> Any:
     text = value.strip()
     _check_no_date(text, "a number")
     if found := _PERCENT.fullmatch(text):
-        share = Decimal(found[1].replace(",", ".")) / 100
-        raise ValueError(f"expected a number, got {value!a}: write {share.normalize():f}")
+        raise ValueError(f"expected a number, got {value!a}: write {_share(found)}")
     meant = []
     if _BOTH.fullmatch(text):
         meant.append(".".join(_parts(text)))
@@ -119,6 +118,15 @@ def real_number(value: Any) -> Any:
     return value
 
 
+def _share(percentage: re.Match[str]) -> str:
+    """Return a percentage as a number.
+
+    >>> _PERCENT.sub(_share, "62,5 % 30%")
+    '0.625 0.3'
+    """
+    return f"{(Decimal(percentage[1].replace(',', '.')) / 100).normalize():f}"
+
+
 def words(value: Any) -> Any:
     """Split a list given as one text, such as `relu1_1 relu2_1`, at blanks, commas or semicolons."""
     return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
@@ -128,12 +136,14 @@ def real_numbers(value: Any) -> Any:
     """Split a list of numbers given as one text in the same way, unless a comma in it may be a decimal separator.
 
     Raises:
-        ValueError: if a comma may be a decimal separator; the message says what to write.
+        ValueError: if a comma may be a decimal separator, or numbers are percentages; the message says what to write.
     """
-    if not isinstance(value, str) or not re.search(r"\d,\d", value):
+    if not isinstance(value, str) or not re.search(r"\d,\d|\d\s?%", value):
         return words(value)
     text, wanted = value.strip(), "expected numbers with a dot for decimals, separated by spaces"
     got = repr(value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}...")
+    if "%" in text:
+        raise ValueError(f"{wanted}, got {got}: write {_PERCENT.sub(_share, text[:MOST_SHOWN])}")
     if re.search(r"[\s;]", text):
         dotted = re.sub(r"(?<=\d),(?=\d)", ".", text[:MOST_SHOWN])
         raise ValueError(f"{wanted}, got {got}: write {dotted}, or put a space after each comma")

@@ -19,6 +19,9 @@ _NO_TAGS: Final[Mapping[int, Any]] = {}
 """The tags of a file that is no TIFF."""
 _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 """The errors that a broken or unfitting profile raises."""
+_OWN_COLOUR_FROM: Final = 64
+"""The alpha from which on a pixel has its own colour alone. That of a fainter one is often a rounded remainder: of a
+file that was stored premultiplied, its levels are off by up to 128 / alpha."""
 _PROFILE_IGNORED: Final = "broken or unfitting colour profile ignored"
 """The note for the user when a profile is ignored."""
 
@@ -180,7 +183,8 @@ def over_white(picture: Image.Image, alpha: Image.Image, notes: list[str]) -> Im
 def extend_colours(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     """Extend an image's visible colours into its transparent area, so that no white or black shows at its edges.
 
-    The file's own colours in the fully transparent area are not used.
+    The file's own colours in the fully transparent area are not used; in a half transparent one, such as glass, they
+    are kept.
     """
     if max(picture.size) == 1 or alpha.getextrema()[0] == 255:
         return picture
@@ -189,7 +193,8 @@ def extend_colours(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     half = with_alpha.reduce(2)  # means weighted by the opacity of each pixel
     is_partly_visible = half.getchannel("A").point([0] + [255] * 255)
     coarse = extend_colours(half.convert("RGB"), is_partly_visible)
-    return _over(picture, alpha, coarse.resize(picture.size, Image.Resampling.BILINEAR))
+    own = alpha.point([min(255, level * 255 // _OWN_COLOUR_FROM) for level in range(256)])
+    return _over(picture, own, coarse.resize(picture.size, Image.Resampling.BILINEAR))
 
 
 def _over(picture: Image.Image, alpha: Image.Image, background: Image.Image) -> Image.Image:

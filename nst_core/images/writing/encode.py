@@ -33,8 +33,8 @@ def encode_image(
 
     Args:
         levels: the result of `file.levels`.
-        file: the output format; jpeg and webp keep full colour resolution (jpeg 4:4:4), and webp keeps the colours of
-            fully transparent pixels.
+        file: the output format; jpeg keeps full colour resolution (4:4:4), which a lossy webp cannot (4:2:0), and webp
+            keeps the colours of fully transparent pixels.
         metadata: any text under keys of 1 to 75 letters, digits, `_`, `.` or `-`. A JPEG holds about 64 kB.
         credit: the credits to write into the file's EXIF.
 

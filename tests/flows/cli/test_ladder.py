@@ -23,6 +23,21 @@ def test_a_wrong_vary_option_is_refused(varied: str) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "varied", "name"),
+    [("--style-weight", "3", "style_weight=5,9", "style_weight"), ("--size-px", "64", "size=48,96", "size_px")],
+)
+def test_an_option_that_is_given_and_varied_is_refused(flag: str, value: str, varied: str, name: str) -> None:
+    """An option with one value for the whole ladder cannot be varied: both ways to give it are named, and nothing is
+    written.
+    """
+    done = nst("ladder", "cat.png", "waves.png", flag, value, "--vary", varied, "--output", "out")
+
+    assert done.exit_code == 2
+    assert done.stderr == f"nst: --vary: {name} is there, and so is {flag}: give one of the two\n"
+    assert not Path("out").exists()
+
+
 def laddered(*arguments: str, values: str = "0.2,0.5") -> Result:
     varied = ("--vary", f"strength={values}", "--backbone", "stub", "--output", "out")
     return nst("ladder", "cat.png", "waves.png", *varied, *arguments)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import Tensor
 from torch.nn import functional
 
@@ -256,6 +256,20 @@ def test_each_pair_has_a_timeline_from_content_to_pastiche(
         assert difference(first, np.asarray(Image.open(content).convert("RGB"))) < 12
         assert difference(np.asarray(film.convert("RGB")), np.asarray(pastiche)) < 6
         assert difference(first, np.asarray(pastiche)) > 12
+
+
+def test_a_timeline_does_not_show_what_is_transparent(waves: str, tmp_path: Path) -> None:
+    """With `alpha=keep`, every frame is white where the content is transparent, whatever colours are hidden there."""
+    cut_out = np.zeros((48, 64, 4), np.uint8)
+    cut_out[:, 32:, 3] = 255
+    Image.fromarray(cut_out).save(tmp_path / "cut-out.png")
+    job = job_of(tmp_path, WEIGHTS, stub=Stub(), timeline="webp")
+    (record,) = records_of([str(tmp_path / "cut-out.png")], waves, job, size_px=64, alpha="keep")
+
+    for frame in ImageSequence.Iterator(Image.open(storage.join(job.output, record.timeline))):
+        pixels = np.asarray(frame.convert("RGB"))
+        assert pixels[:, :24].min() > 240
+        assert pixels[:, 40:].min() < 100
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -734,6 +734,17 @@ def test_the_record_notes_what_is_no_mask(
     assert notes == () or notes[0].startswith(note)
 
 
+@pytest.mark.parametrize(("opacity", "notes"), [(0, ("alpha keep: all of the content is transparent",)), (9, ())])
+def test_the_record_notes_a_content_without_anything_visible(
+    waves: str, job: Job, tmp_path: Path, opacity: int, notes: tuple[str, ...]
+) -> None:
+    """With `alpha=keep`, a content that is transparent everywhere is noted, as its losses of 0 look like success."""
+    Image.new("RGBA", (64, 48), (200, 30, 30, opacity)).save(tmp_path / "clear.png")
+    spec = pair_spec(content=str(tmp_path / "clear.png"), style=waves, options=BRIEF | {"alpha": "keep"})
+
+    assert tuple(note.partition(", ")[0] for note in done(spec, job).notes) == notes
+
+
 def test_the_record_notes_a_style_that_is_enlarged(photo: Painter, job: Job) -> None:
     """A style of a blend that is enlarged 2.7 times is noted by its column; one enlarged less than 1.5 times is not."""
     cat, small, enough = (

@@ -129,3 +129,18 @@ def test_transparent_colour_of_a_png(depth: int) -> None:
     expected = values >> (depth - 8)
     expected[3, 5] = 255
     assert (np.asarray(result.picture) == expected).all()
+
+
+@pytest.mark.parametrize("opacity", [64, 128, 254])
+def test_kept_transparency_leaves_the_colours_of_half_transparent_parts(opacity: int) -> None:
+    """With `keep_alpha`, each pixel of a half transparent area, such as glass, keeps its own colour; what is fully
+    transparent continues the colours next to it.
+    """
+    pixels = noise()
+    alpha = np.full((*pixels.shape[:2], 1), opacity, np.uint8)
+    alpha[:, :8], pixels[:, :8] = 0, 255
+    kept = decode_image(save(np.dstack([pixels, alpha]), "PNG"), "a.png", keep_alpha=True)
+
+    colours = np.asarray(kept.picture)
+    assert (colours[:, 8:] == pixels[:, 8:]).all()
+    assert colours[:, :4].max() < 255
