@@ -216,7 +216,7 @@ def test_pages_find_the_api_through_a_proxy() -> None:
 
 
 def test_kubernetes_needs_every_address_of_the_server_changed() -> None:
-    """Each setting whose example is an address on this machine is named where the runbook starts the service on many."""
+    """Every setting whose example is an address on this machine is named where the runbook starts a cluster."""
     (text,) = re.findall(r"^## Start: Kubernetes\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
     here = {name for name, value in environment_file("service.env.example").items() if "://127.0.0.1" in value}
 
