@@ -25,7 +25,8 @@ def main(command: list[str]) -> int:
     """Execute the command until it ends by itself or is stopped; return its exit code."""
     # Blocked signals wait until they are asked for, also those that arrive before the worker is started.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    worker = os.posix_spawnp(command[0], command, os.environ, setsigmask=())
+    # A script's `worker.py ... &` ignores SIGINT, and so would the worker, which Prefect stops with that signal.
+    worker = os.posix_spawnp(command[0], command, os.environ, setsigmask=(), setsigdef=SIGNALS)
     while (code := exit_code(worker)) is None:
         if signal.sigwait(SIGNALS) != signal.SIGCHLD:
             end_runs(worker)

@@ -215,6 +215,15 @@ def test_pages_find_the_api_through_a_proxy() -> None:
     assert "PREFECT_SERVER_UI_API_URL=https://PROXY/api" in RUNBOOK
 
 
+def test_kubernetes_needs_every_address_of_the_server_changed() -> None:
+    """Every setting whose example is an address on this machine is named where the runbook starts a cluster."""
+    (text,) = re.findall(r"^## Start: Kubernetes\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
+    here = {name for name, value in environment_file("service.env.example").items() if "://127.0.0.1" in value}
+
+    assert {"PREFECT_API_URL", "PREFECT_UI_URL"} <= here
+    assert [name for name in sorted(here) if f"`{name}`" not in text] == []
+
+
 def test_files_for_monitoring_are_where_the_units_may_write() -> None:
     """The files that the example proposes for metrics and lines lie in folders that the runbook makes writable."""
     example = (DEPLOY / "service.env.example").read_text()

@@ -94,6 +94,25 @@ sys.exit(worker.main(sys.argv[1:]))
         assert process.wait(60) == 3
 
 
+def test_a_worker_in_the_background_of_a_script_is_stopped(tmp_path: Path) -> None:
+    """A shell starts `worker.py ... &` with SIGINT ignored, with which Prefect's worker stops itself on SIGTERM."""
+    (tmp_path / "stand_in.py").write_text("""
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+open("running", "w").close()
+time.sleep(60)
+raise SystemExit("not interrupted")
+""")
+    script = f"'{sys.executable}' '{WRAPPER}' '{sys.executable}' stand_in.py & echo $! > id; wait"
+    with subprocess.Popen(["/bin/sh", "-c", script], cwd=tmp_path, start_new_session=True) as shell:
+        wait_for(tmp_path / "running")
+        began = time.monotonic()
+        os.kill(int((tmp_path / "id").read_text()), signal.SIGTERM)
+        shell.wait(90)
+
+    assert time.monotonic() - began < 30
+
+
 @pytest.mark.parametrize(("end", "code"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_a_worker_that_ends_by_itself_gives_its_exit_code(end: str, code: int) -> None:
     """The exit code of a worker that ends by itself is passed on; of one that was killed, as a shell would do."""
