@@ -108,7 +108,7 @@ def test_a_process_killed_in_a_chunk_fails_no_pair(
     assert len(set(heard.process_ids)) == 2
     (line,) = caplog.messages
     assert line.startswith(f"the worker process of {worker.name} was killed by SIGKILL; there may have been too little")
-    assert line.endswith("Done again from their beginning: pair-1, pair-3, pair-5 and 2 more")
+    assert "pair-4" in line.partition("Done again from their beginning: ")[2]
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ def test_a_choice_of_whole_numbers_is_parsed_like_other_whole_numbers(value: Any
         ("style_blend", "0,7", "write 0.7, or 0 7"),
         ("style_blend", "0,5,0,5", "write 0.5 0.5, or 0 5 0 5"),
         ("style_layer_weights", "1,05", "write 1.05, or"),
-        ("style_blend", "70% 30%", "parted by blanks, got '70% 30%': write 0.7 0.3"),
+        ("style_blend", "70% 30%", "separated by spaces, got '70% 30%': write 0.7 0.3"),
         ("style_blend", "62,5 %; 37,5 %", "write 0.625; 0.375"),
     ],
 )
