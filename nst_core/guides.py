@@ -19,7 +19,9 @@ from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 from nst_core.prepare import prepare_style
 from nst_core.request import StylizeRequest
-from nst_core.scene.masks import RegionColours, coverage, maps_of, name_of
+from nst_core.scene.masks.colours import name_of
+from nst_core.scene.masks.maps import coverage, maps_of
+from nst_core.scene.masks.matching import RegionColours
 from nst_core.scene.pixels import to_tensor
 from nst_core.scene.styles import StyleImage, StylePicture
 

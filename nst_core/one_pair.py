@@ -18,7 +18,7 @@ from nst_core.machine.runtime import choose_devices, choose_precision, prepare_p
 from nst_core.measure import measure
 from nst_core.optimize import OnStep
 from nst_core.options import StylizeOptions
-from nst_core.scene.masks import region_colours
+from nst_core.scene.masks.matching import region_colours
 from nst_core.scene.pixels import from_array, to_array, to_picture
 from nst_core.stopping import StopReason
 from nst_core.stylize import stylize

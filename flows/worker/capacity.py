@@ -10,7 +10,7 @@ from nst_core.errors import OutOfMemory
 from nst_core.machine.footprint import NOTHING, Extra, extra_of
 from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
-from nst_core.scene.masks import MOST_REGIONS
+from nst_core.scene.masks.palette import MOST_REGIONS
 
 
 def most_extra(pairs: Sequence[PlannedPair]) -> Extra:

@@ -27,7 +27,7 @@ from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 from nst_core.request import StylizeRequest
-from nst_core.scene.masks import RegionColours, region_colours
+from nst_core.scene.masks.matching import RegionColours, region_colours
 from nst_core.scene.styles import StyleImage
 
 

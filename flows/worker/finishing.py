@@ -12,7 +12,7 @@ from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
 from nst_core.options.recipes import RECIPES
-from nst_core.scene.mask_levels import PURE, SMALLEST_SHARE
+from nst_core.scene.masks.levels import PURE, SMALLEST_SHARE
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

@@ -5,8 +5,7 @@ shrink       halve images for the coarse levels
 canvas       what an optimisation may change in an image
 initial      the initial pastiche
 recolour     bring a style image to the content's colours
-masks        masks whose colours are regions
-mask_levels  what counts as black, white and an area of a mask
+masks        masks whose colours are regions, or whose white is protected
 styles       the style of a pair: one image, a blend, or the regions of one image
 scene        all images of a batch at one size
 """

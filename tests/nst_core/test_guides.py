@@ -13,7 +13,7 @@ from nst_core.measure import distances, measure
 from nst_core.options import StylizeOptions
 from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.canvas import LUMINANCE
-from nst_core.scene.masks import RegionColours, region_colours
+from nst_core.scene.masks.matching import RegionColours, region_colours
 from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import stylize
 from tests.nst_core.drawn import SIZE, half, noise

@@ -19,7 +19,7 @@ from flows.worker.inputs import _needed_of_a_style, load_pair, read_input
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 from nst_core.options import StylizeOptions
-from nst_core.scene.masks import coverage, maps_of
+from nst_core.scene.masks.maps import coverage, maps_of
 from tests.flows.builders import Painter, pair_spec, planned
 
 MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}

@@ -8,7 +8,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from nst_core.errors import OptionsError
-from nst_core.scene.masks import coverage, maps_of, palette, region_colours
+from nst_core.scene.masks.maps import coverage, maps_of
+from nst_core.scene.masks.matching import region_colours
+from nst_core.scene.masks.palette import palette
 
 EIGHT = ("black", "white", "red", "lime", "blue", "yellow", "cyan", "magenta")
 
