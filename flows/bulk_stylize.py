@@ -17,10 +17,10 @@ from flows.environment import show_own_lines
 from flows.manifest.stdin import address_of
 from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
-from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.fan_out import fan_out
 from flows.prefect_layer.plain_errors import log_errors_plainly
 from flows.prefect_layer.rows_as_manifest import takes_rows
+from flows.prefect_layer.servers.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records.runs import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end

@@ -38,10 +38,11 @@ from flows.errors import ServiceError, StorageError
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.ledger import Ledger
 from flows.prefect_layer.client_environment import check_client_environment
-from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
+from flows.prefect_layer.configured import check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.readable_settings import read_settings
-from flows.prefect_layer.server import check_named_server
+from flows.prefect_layer.servers.embedded_server import begin_server
+from flows.prefect_layer.servers.named_server import check_named_server
 from flows.records import layout
 from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end

@@ -14,12 +14,14 @@ import typer
 from flows import storage
 from flows.errors import LimitsError, OutputError
 from flows.limits import VARIABLE, limits_in_force
-from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
+from flows.prefect_layer.configured import check_prefect_home
 from flows.prefect_layer.deployments import deployments_file
-from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.readable_settings import read_settings
-from flows.prefect_layer.startup_lock import starting
+from flows.prefect_layer.servers.access import FOLDER, use_server
+from flows.prefect_layer.servers.named_server import check_named_server
+from flows.prefect_layer.servers.service_server import server
+from flows.prefect_layer.servers.startup_lock import starting
 
 DEPLOYMENTS = deployments_file()
 DATA_VARIABLE = "NST_DATA"
@@ -64,15 +66,15 @@ def serve(
     check_client_environment()
     if "PREFECT_API_URL" in os.environ:
         check_prefect_home()
-        service.check_named_server()
+        check_named_server()
         _serve(deployments)
         return
     began = datetime.now(UTC)
-    with starting(service.FOLDER) as is_up, service.server(host, port) as access:
-        service.use(access)
-        os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
+    with starting(FOLDER) as is_up, server(host, port) as access:
+        use_server(access)
+        os.environ["PREFECT_HOME"] = str(Path(FOLDER).resolve())
         home = access.url.removesuffix("/api")
-        typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
+        typer.echo(f"Prefect server at {home}, its password in {FOLDER}/access.json", err=True)
         _serve(deployments, is_up, sole_since=began)
 
 

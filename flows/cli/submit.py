@@ -21,13 +21,14 @@ from flows.errors import ManifestError, OutputError, RequestRefused, ServerUnava
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
-from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
+from flows.prefect_layer.configured import check_prefect_home
 from flows.prefect_layer.deployments import STYLIZE
-from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.readable_settings import read_settings
-from flows.prefect_layer.startup_lock import wait_while_starting
+from flows.prefect_layer.servers.access import FOLDER, find_access, use_server
+from flows.prefect_layer.servers.named_server import check_named_address
+from flows.prefect_layer.servers.startup_lock import wait_while_starting
 from flows.records import layout
 from flows.records.runs import RunState
 from flows.settings import RunSettings, Selection
@@ -230,8 +231,8 @@ def find_server() -> None:
     """Use the Prefect server that PREFECT_API_URL names, else the one that `nst serve` runs on this machine."""
     check_prefect_home()
     check_client_environment()
-    service.check_named_address()
+    check_named_address()
     if "PREFECT_API_URL" not in os.environ:
-        wait_while_starting(service.FOLDER, partial(typer.echo, err=True))
-        service.use(service.find_access())
+        wait_while_starting(FOLDER, partial(typer.echo, err=True))
+        use_server(find_access())
     read_settings()

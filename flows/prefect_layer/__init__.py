@@ -9,15 +9,10 @@ plain_errors        log filters that reduce our errors in Prefect's log to one l
 rows_as_manifest    a flow that also takes rows in place of a manifest's address
 defaults            apply our default settings to a Prefect that was imported before flows
 client_environment  check that Prefect's HTTP client can be built from the proxies and certificates in the environment
+configured          what the user has configured: a server, a folder for Prefect's state
 readable_settings   import Prefect, which reads its settings, and name those that it refuses
-embedded_server     restart the server of a run if it dies
-server_process      the server of a run as a subprocess: start, wait, restart, end
-kill_on_exit        subprocesses that end when this process ends, even if it is killed
-database            check Prefect's database, and move it aside if it cannot be used
-blank_database      a template from which new databases are copied
-server              the server of `nst serve`, with a password
+servers             Prefect servers: that of one run, that of `nst serve`, and one that the user names
 serve               serve all deployments from one process
-startup_lock        a lock that makes commands wait for a service that is starting
 deployments         the path of the file that describes the deployments
 deployment_runs     start runs of a deployment through the API, and read their states and logs
 notify_kinds        the kinds of receivers that can be notified of runs
@@ -26,11 +21,12 @@ parameters          check that flow parameters hold no secrets
 yaml_files          read YAML files, with errors that name the line
 
 Parts of Prefect that are private, or not promised to stay, as of Prefect 3.8.8; an upgrade has to check each:
-embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `port`, `server_process`, `running`; the
-                    settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
-server_process      the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
-server              /api/health needs no password, nor does /api/ready, which deploy/ asks; the UI is at /v2; the
-                    settings of its address and folder
+configured          the settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
+embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `port`, `server_process`, `running`
+run_server          the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
+service_server      the settings of its address and folder
+named_server        /api/health needs no password, nor does /api/ready, which deploy/ asks
+access              the UI is at /v2
 database            `prefect.db` with `alembic_version`, and the folder and form of the migrations
 blank_database      the table `configuration`, which holds the server's own secrets
 serve               `Runner._process_manager._process_map`, its handles' `graceful_kill` and `is_alive`; `Runner.start`

@@ -1,6 +1,6 @@
 """Import Prefect, which reads its settings then, with one sentence about settings that it refuses.
 
-They come from the environment, from files of the working folder (`embedded_server.SETTINGS_FILES`), and from the
+They come from the environment, from files of the working folder (`configured.SETTINGS_FILES`), and from the
 profiles in its home folder; Prefect's own error is a traceback that does not name the place.
 """
 

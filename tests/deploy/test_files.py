@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.environment import DEFAULTS
 from flows.limits import limits_in_force
-from flows.prefect_layer.server import SETTINGS
+from flows.prefect_layer.servers.service_server import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

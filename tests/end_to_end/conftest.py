@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_layer.server_process import ServerProcess
+from flows.prefect_layer.servers.run_server import ServerProcess
 
 Nst = Callable[..., subprocess.CompletedProcess[str]]
 

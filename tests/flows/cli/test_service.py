@@ -1,4 +1,4 @@
-"""flows.cli.submit, flows.cli.serve, flows.prefect_layer.server: `nst submit` and `nst serve` without a server."""
+"""flows.cli.submit, flows.cli.serve: `nst submit` and `nst serve` without a server."""
 
 import os
 import stat
@@ -14,7 +14,8 @@ import pytest
 
 from flows.cli import ExitCode, submit
 from flows.errors import ServiceError
-from flows.prefect_layer import server as service
+from flows.prefect_layer.servers.access import FOLDER, Access, find_access, password_for, write_access
+from flows.prefect_layer.servers.named_server import check_named_address
 from tests.flows.commands import manifest, nst
 
 
@@ -113,7 +114,7 @@ def test_an_api_at_the_root_is_recognized(monkeypatch: pytest.MonkeyPatch, answe
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}")
         with nullcontext() if is_taken else pytest.raises(ServiceError, match="expected the address of Prefect's API"):
-            service.check_named_address()
+            check_named_address()
         server.shutdown()
 
 
@@ -156,53 +157,53 @@ def test_serve_refuses_a_folder_with_a_question_mark(monkeypatch: pytest.MonkeyP
 
 def test_only_the_owner_can_read_the_access_file() -> None:
     """Only its owner can read the file with the address and password of a server, which the next start reuses."""
-    assert service._password(service.FOLDER) != service._password(service.FOLDER)  # new, until one is written
-    access = service.Access("http://127.0.0.1:4200/api", "nst:kept")
-    Path(service.FOLDER).mkdir(parents=True)
-    service._write_access(access, service.FOLDER)
+    assert password_for(FOLDER) != password_for(FOLDER)  # new, until one is written
+    access = Access("http://127.0.0.1:4200/api", "nst:kept")
+    Path(FOLDER).mkdir(parents=True)
+    write_access(access, FOLDER)
 
-    assert stat.S_IMODE(os.stat(f"{service.FOLDER}/access.json").st_mode) == 0o600
-    assert service.find_access() == access
-    assert service._password(service.FOLDER) == "nst:kept"
+    assert stat.S_IMODE(os.stat(f"{FOLDER}/access.json").st_mode) == 0o600
+    assert find_access() == access
+    assert password_for(FOLDER) == "nst:kept"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the owner of a file")
 @pytest.mark.parametrize(("owner", "user"), [(4711, 4711), (0, 4711), (4712, 0)])
 def test_the_access_file_of_this_user_or_root_is_used(monkeypatch: pytest.MonkeyPatch, owner: int, user: int) -> None:
     """An access file of this user or of root is used; root uses any user's."""
-    access = service.Access("http://127.0.0.1:4200/api", "nst:kept")
-    Path(service.FOLDER).mkdir(parents=True)
-    service._write_access(access, service.FOLDER)
-    os.chown(f"{service.FOLDER}/access.json", owner, -1)
+    access = Access("http://127.0.0.1:4200/api", "nst:kept")
+    Path(FOLDER).mkdir(parents=True)
+    write_access(access, FOLDER)
+    os.chown(f"{FOLDER}/access.json", owner, -1)
     monkeypatch.setattr(os, "geteuid", lambda: user)
 
-    assert service.find_access() == access
+    assert find_access() == access
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the owner of a file")
 def test_the_access_file_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """An access file of another user is refused, as its server would receive secrets, and its password is not used."""
-    Path(service.FOLDER).mkdir(parents=True)
-    service._write_access(service.Access("http://127.0.0.1:4200/api", "nst:known"), service.FOLDER)
-    os.chown(f"{service.FOLDER}/access.json", 4712, -1)
+    Path(FOLDER).mkdir(parents=True)
+    write_access(Access("http://127.0.0.1:4200/api", "nst:known"), FOLDER)
+    os.chown(f"{FOLDER}/access.json", 4712, -1)
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
 
     with pytest.raises(ServiceError, match="found one of user 4712"):
-        service.find_access()
-    assert service._password(service.FOLDER) != "nst:known"
+        find_access()
+    assert password_for(FOLDER) != "nst:known"
 
 
 def test_a_password_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password in the environment is used for the server."""
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "nst:given")
 
-    assert service._password(service.FOLDER) == "nst:given"
+    assert password_for(FOLDER) == "nst:given"
 
 
 def test_a_damaged_access_file_is_named() -> None:
     """A damaged access file is an error that names it."""
-    Path(service.FOLDER).mkdir(parents=True)
-    Path(service.FOLDER, "access.json").write_text("{}")
+    Path(FOLDER).mkdir(parents=True)
+    Path(FOLDER, "access.json").write_text("{}")
 
     with pytest.raises(ServiceError, match=r"access\.json cannot be used"):
-        service.find_access()
+        find_access()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_layer import server_process
+from flows.prefect_layer.servers import run_server
 from tests.flows import servers
 
 
@@ -16,7 +16,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(exist_ok=True)
     monkeypatch.setenv(servers.HOME, str(folder))
     monkeypatch.setattr(sys, "executable", servers.interpreter(tmp_path))
-    monkeypatch.setattr(server_process, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(run_server, "LOOK_SECONDS", 0.01)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # no copy of a real database
     monkeypatch.setenv("PREFECT_API_URL", "restored afterwards")
     monkeypatch.delenv("PREFECT_API_URL")

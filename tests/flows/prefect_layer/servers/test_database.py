@@ -1,4 +1,4 @@
-"""flows.prefect_layer.database: Prefect's database is checked before a server starts; an unusable one is set aside."""
+"""servers.database: Prefect's database is checked before a server starts; an unusable one is set aside."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from flows.environment import _use_as_home
 from flows.errors import ServiceError
-from flows.prefect_layer.database import FILE, known_revisions, make_usable, trouble_with
+from flows.prefect_layer.servers.database import FILE, known_revisions, make_usable, trouble_with
 
 
 @pytest.fixture

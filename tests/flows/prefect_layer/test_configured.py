@@ -1,4 +1,4 @@
-"""flows.prefect_layer.embedded_server: an unusable PREFECT_HOME is refused in one sentence."""
+"""flows.prefect_layer.configured: an unusable PREFECT_HOME is refused in one sentence."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer.embedded_server import check_prefect_home
+from flows.prefect_layer.configured import check_prefect_home
 
 
 @pytest.mark.parametrize("server", ["", "http://127.0.0.1:4200/api"])
@@ -37,7 +37,7 @@ def test_a_prefect_home_without_rights_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0)
     code = (
-        "import os; from flows.prefect_layer.embedded_server import check_prefect_home; nobody = 65534\n"
+        "import os; from flows.prefect_layer.configured import check_prefect_home; nobody = 65534\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(nobody); os.setuid(nobody)\n"
         "check_prefect_home()"
     )

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.server_process: a server from its start to its end, here a stand-in that starts at once."""
+"""servers.run_server: a server from its start to its end, here a stand-in that starts at once."""
 
 import atexit
 import errno
@@ -14,9 +14,9 @@ import pytest
 
 from flows.environment import _use_as_home
 from flows.errors import ServiceError
-from flows.prefect_layer import server_process
-from flows.prefect_layer.server import answers
-from flows.prefect_layer.server_process import PORTS, ServerProcess
+from flows.prefect_layer.servers import run_server
+from flows.prefect_layer.servers.named_server import answers
+from flows.prefect_layer.servers.run_server import PORTS, ServerProcess
 from tests.flows import servers
 
 TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
@@ -189,9 +189,9 @@ def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> 
             for one in (taken, other):
                 one.bind(("127.0.0.1", 0))
             free = other.getsockname()[1]
-        monkeypatch.setattr(server_process, "PORTS", (taken.getsockname()[1], free))
+        monkeypatch.setattr(run_server, "PORTS", (taken.getsockname()[1], free))
 
-        assert {server_process._free_port() for _ in range(20)} == {free}
+        assert {run_server._free_port() for _ in range(20)} == {free}
 
 
 @pytest.mark.parametrize("function", ["connect", "bind"])
@@ -203,4 +203,4 @@ def test_a_machine_without_loopback_is_named(monkeypatch: pytest.MonkeyPatch, fu
 
     monkeypatch.setattr(socket.socket, function, fail)
     with pytest.raises(ServiceError, match=r"cannot listen on 127\.0\.0\.1 .*Cannot assign requested address.*lo up"):
-        server_process._free_port()
+        run_server._free_port()

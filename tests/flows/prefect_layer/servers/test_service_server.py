@@ -1,4 +1,4 @@
-"""flows.prefect_layer.server: the server of `nst serve`, from its start to its end."""
+"""servers.service_server: the server of `nst serve`, from its start to its end."""
 
 import os
 import signal
@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer import server_process
-from flows.prefect_layer.server import SETTINGS, _reachable, answers, check_named_server, server
-from flows.prefect_layer.server_process import ServerProcess
+from flows.prefect_layer.servers import run_server
+from flows.prefect_layer.servers.named_server import answers, check_named_server
+from flows.prefect_layer.servers.run_server import ServerProcess
+from flows.prefect_layer.servers.service_server import SETTINGS, _reachable, server
 from tests.flows import servers
 
 SERVING = """
 import sys, time
 sys.executable = {interpreter!r}
-from flows.prefect_layer.server import server
+from flows.prefect_layer.servers.service_server import server
 with server("127.0.0.1", {port}, {folder!r}) as access:
     print(access.url, flush=True)
     time.sleep(600)
@@ -38,7 +39,7 @@ def _becomes_silent(url: str, seconds: float = 20.0) -> bool:
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: Path, sent: signal.Signals) -> None:
     """However the service ends, its server ends too, so that its port is free for the next one."""
-    program = SERVING.format(interpreter=sys.executable, port=server_process._free_port(), folder=str(home))
+    program = SERVING.format(interpreter=sys.executable, port=run_server._free_port(), folder=str(home))
     python = str(Path(sys.prefix) / "bin" / "python")
     serving = subprocess.Popen(
         [python, "-c", program],
@@ -61,7 +62,7 @@ def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: P
 def test_the_server_ends_with_the_block(home: Path) -> None:
     """After the block neither the server nor its watcher runs, which could end another process of the same id."""
     before = _children()
-    with server("127.0.0.1", server_process._free_port(), str(home)) as access:
+    with server("127.0.0.1", run_server._free_port(), str(home)) as access:
         assert answers(access.url)
         own = _children() - before
     assert len(own) == 2  # the server and its watcher
@@ -77,7 +78,7 @@ def test_the_server_of_a_service_remembers_runs_across_an_outage(home: Path, mon
         monkeypatch.delenv(name, raising=False)
     own = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
     monkeypatch.setenv(own, "86400")
-    with server("127.0.0.1", server_process._free_port(), str(home)):
+    with server("127.0.0.1", run_server._free_port(), str(home)):
         (start,) = servers.starts(home)
 
     assert {name: start["environment"].get(name) for name in SETTINGS} == {**SETTINGS, own: "86400"}
@@ -92,7 +93,7 @@ def test_a_server_that_cannot_be_started_is_an_error(home: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
         ServerProcess(home).begin()
-    service = server("127.0.0.1", server_process._free_port(), str(home))
+    service = server("127.0.0.1", run_server._free_port(), str(home))
     with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
         service.__enter__()
 
@@ -102,7 +103,7 @@ def test_the_reason_of_a_server_that_ends_is_one_line(home: Path) -> None:
     (home / "ends at once").touch()
     with (
         pytest.raises(ServiceError, match=r"the Prefect server ended: ValueError: the database is of no use\. Its"),
-        server("127.0.0.1", server_process._free_port(), str(home)),
+        server("127.0.0.1", run_server._free_port(), str(home)),
     ):
         pass
 
@@ -112,7 +113,7 @@ def test_the_reason_of_a_server_that_ends_is_one_line(home: Path) -> None:
 def test_the_api_of_a_service_may_have_another_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path that is set for a reverse proxy in front of the service is that of its API for its own clients too."""
     monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect/api")
-    port = server_process._free_port()
+    port = run_server._free_port()
 
     with server("127.0.0.1", port, str(home)) as access:
         assert access.url == f"http://127.0.0.1:{port}/prefect/api"

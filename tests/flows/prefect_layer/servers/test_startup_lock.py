@@ -1,4 +1,4 @@
-"""flows.prefect_layer.startup_lock: waiting for a service that is starting."""
+"""servers.startup_lock: waiting for a service that is starting."""
 
 import subprocess
 import sys
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer.startup_lock import starting, wait_while_starting
+from flows.prefect_layer.servers.startup_lock import starting, wait_while_starting
 
 STARTING = """
 import sys, time
-from flows.prefect_layer.startup_lock import starting
+from flows.prefect_layer.servers.startup_lock import starting
 with starting({folder!r}) as is_up:
     print("starting", flush=True)
     time.sleep(600)

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.embedded_server: when a run has its own server, and how that is kept running."""
+"""servers.embedded_server: when a run has its own server, and how that is kept running."""
 
 import errno
 import logging
@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer import embedded_server
-from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server, kept_running
-from flows.prefect_layer.server import answers
-from flows.prefect_layer.server_process import ServerProcess
+from flows.prefect_layer import configured
+from flows.prefect_layer.configured import is_part_of_a_run, is_without_server
+from flows.prefect_layer.servers import embedded_server
+from flows.prefect_layer.servers.embedded_server import begin_server, kept_running
+from flows.prefect_layer.servers.named_server import answers
+from flows.prefect_layer.servers.run_server import ServerProcess
 from tests.flows import servers
 
 REAL_PYTHON = sys.executable
@@ -29,7 +31,7 @@ def no_server_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with a home of Prefect in it, and no variable that names a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    for name in embedded_server.NAMING:
+    for name in configured.NAMING:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "home").mkdir()
     return tmp_path
@@ -182,7 +184,7 @@ def test_a_run_that_is_killed_leaves_no_server(home: Path, function: str) -> Non
     """A process that is killed just after it has started its server, or later, leaves no server behind."""
     code = f"""
 import os, pathlib, signal, sys
-from flows.prefect_layer.server_process import ServerProcess
+from flows.prefect_layer.servers.run_server import ServerProcess
 sys.executable = {sys.executable!r}
 server = ServerProcess(pathlib.Path({str(home)!r}))
 server.{function}()

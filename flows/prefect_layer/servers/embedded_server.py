@@ -5,7 +5,7 @@
 - If this process is killed, Prefect cannot stop the server as it does at exit, and each such run would leave a server
   of 200 MB behind. So the server ends by itself, see `kill_on_exit`.
 - Ctrl-C reaches the whole process group. If it ended the server first, Prefect would try for minutes to report that the
-  run was interrupted. So SIGINT is blocked in the server, see `server_process`.
+  run was interrupted. So SIGINT is blocked in the server, see `run_server`.
 """
 
 import logging
@@ -15,21 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.environment import check_database_folder
 from flows.errors import ServiceError
-from flows.prefect_layer.server import answers
-from flows.prefect_layer.server_process import ServerProcess
-from flows.storage.addresses import from_here
+from flows.prefect_layer.configured import absolute_home, is_without_server
+from flows.prefect_layer.servers.named_server import answers
+from flows.prefect_layer.servers.run_server import ServerProcess
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """The time between two checks that the server is alive."""
-
-NAMING = {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}
-"""The variables that may name a server."""
-SETTINGS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
-"""The files in the working folder from which Prefect reads settings, and a text that they contain if they have any."""
 
 
 def begin_server() -> ServerProcess | None:
@@ -43,71 +37,11 @@ def begin_server() -> ServerProcess | None:
     """
     if not is_without_server():
         return None
-    server = ServerProcess(Path(_absolute(os.environ["PREFECT_HOME"])))
+    server = ServerProcess(Path(absolute_home(os.environ["PREFECT_HOME"])))
     server.begin()
     os.environ["PREFECT_API_URL"] = server.url
     _servers.append(server)
     return server
-
-
-def is_without_server() -> bool:
-    """Return whether no server is configured in any of the places from which Prefect reads its settings.
-
-    Prefect itself is not asked, as importing it takes seconds.
-    """
-    home = os.environ.get("PREFECT_HOME")
-    if home is None or not NAMING.isdisjoint(os.environ):
-        return False
-    return not (
-        os.path.exists(os.path.join(_absolute(home), "profiles.toml"))
-        or any(_contains(file, text) for file, text in SETTINGS_FILES.items())
-    )
-
-
-def check_prefect_home() -> None:
-    """Refuse a PREFECT_HOME that this user cannot use: Prefect, which reads it when it is imported, would crash.
-
-    Raises:
-        ServiceError: if it cannot be used; the message names the folder.
-    """
-    home = os.environ.get("PREFECT_HOME")
-    if home is None:
-        return
-    place = _absolute(home)
-    is_read_only = not is_without_server()
-    if not is_read_only:
-        try:
-            check_database_folder(Path(place))
-        except OSError as error:
-            raise ServiceError(
-                f"PREFECT_HOME={home}: {error.strerror}. Name another one in PREFECT_HOME, or leave it out"
-            ) from error
-    while not os.path.lexists(place):  # Prefect creates folders that are missing
-        place = os.path.dirname(place)
-    if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
-        rights = "read" if is_read_only else "read and write"
-        found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"
-        raise ServiceError(
-            f"PREFECT_HOME={home}: expected a folder that this user may {rights}, found {found}. Name another one in "
-            "PREFECT_HOME, or leave it out"
-        )
-
-
-def _absolute(home: str) -> str:
-    """Return a home folder as Prefect understands it: `~` is the user's, and a relative one starts from here."""
-    return from_here(os.path.expanduser(home))
-
-
-def is_part_of_a_run() -> bool:
-    """Return whether Prefect started this process for a flow run, such as a run of a deployment."""
-    return any(name.startswith("PREFECT__RUNTIME") or name == "PREFECT__FLOW_RUN_ID" for name in os.environ)
-
-
-def _contains(file: str, text: bytes) -> bool:
-    try:
-        return text in Path(file).read_bytes()
-    except OSError:
-        return False
 
 
 def prepare_embedded_server() -> None:

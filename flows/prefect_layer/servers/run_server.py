@@ -4,9 +4,9 @@ This module does not import prefect: the server takes four seconds to start, and
 time. If Prefect started the server itself, it would import the whole server into this process too, and would retry for
 a minute and a half with a server that ends at once.
 
-It differs from the server of `nst serve` (`server`): the run's server is uvicorn itself, without pages and password, on
-a free port of loopback, in our process group with SIGINT blocked. It may be restarted on its port after it has died,
-and a database that keeps it from starting is checked thoroughly and set aside.
+It differs from the server of `nst serve` (`service_server`): the run's server is uvicorn itself, without pages and
+password, on a free port of loopback, in our process group with SIGINT blocked. It may be restarted on its port after it
+has died, and a database that keeps it from starting is checked thoroughly and set aside.
 """
 
 import atexit
@@ -27,10 +27,11 @@ from typing import Any
 
 from flows.errors import ServiceError
 from flows.interpreter import COLLECTS_RARELY
-from flows.prefect_layer import blank_database
-from flows.prefect_layer.database import make_usable
-from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT
-from flows.prefect_layer.server import NO_REASON, SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
+from flows.prefect_layer.servers import blank_database
+from flows.prefect_layer.servers.database import make_usable
+from flows.prefect_layer.servers.kill_on_exit import ENDS_WITH_ITS_INPUT
+from flows.prefect_layer.servers.named_server import answers
+from flows.prefect_layer.servers.starting import NO_REASON, SERVER_LOG, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
 """How often the server is started before that fails; from the second time on its database is checked thoroughly."""

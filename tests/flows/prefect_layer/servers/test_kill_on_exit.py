@@ -1,4 +1,4 @@
-"""flows.prefect_layer.kill_on_exit: subprocesses that end with this process, by themselves or by a watcher."""
+"""servers.kill_on_exit: subprocesses that end with this process, by themselves or by a watcher."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT, dismiss, watcher_of
+from flows.prefect_layer.servers.kill_on_exit import ENDS_WITH_ITS_INPUT, dismiss, watcher_of
 
 
 @pytest.fixture

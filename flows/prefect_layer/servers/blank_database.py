@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from flows.environment import PRIVATE, user_folder
-from flows.prefect_layer.database import FILE, known_revisions, trouble_with
+from flows.prefect_layer.servers.database import FILE, known_revisions, trouble_with
 
 logger = logging.getLogger(__name__)
 

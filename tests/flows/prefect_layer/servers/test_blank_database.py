@@ -1,4 +1,4 @@
-"""flows.prefect_layer.blank_database: a new database for Prefect is a copy of the first one that was created."""
+"""servers.blank_database: a new database for Prefect is a copy of the first one that was created."""
 
 import os
 import sqlite3
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_layer import blank_database
-from flows.prefect_layer.database import FILE, known_revisions
+from flows.prefect_layer.servers import blank_database
+from flows.prefect_layer.servers.database import FILE, known_revisions
 
 
 @pytest.fixture(autouse=True)
