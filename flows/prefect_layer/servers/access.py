@@ -1,6 +1,6 @@
-"""How to reach the server of `nst serve`: its URL and password, in a file that only its owner can read.
+"""How to reach the server of `nst serve`: URL and password, in runs/_service/access.json, for its owner alone.
 
-runs/_service/access.json   URL and password, for `nst submit` from the same folder
+`nst submit`, started in the same working directory, reads them there.
 """
 
 import json

@@ -1,6 +1,4 @@
-"""The Prefect server of `nst serve`: on loopback by default, with a password.
-
-    runs/_service/              Prefect's state
+"""The Prefect server of `nst serve`: on loopback by default, with a password; its state is in runs/_service/.
 
 This module does not import prefect, which reads its settings when it is imported: they are set here, before that.
 
