@@ -39,6 +39,14 @@ def test_the_version_is_printed() -> None:
     assert (result.exit_code, result.stdout) == (0, f"{__version__}\n")
 
 
+@pytest.mark.parametrize("command", [(), ("run",), ("status",)])
+def test_h_is_short_for_help(command: tuple[str, ...]) -> None:
+    """`-h` prints what `--help` prints, for `nst` and for each of its commands."""
+    result = nst(*command, "-h")
+
+    assert (result.exit_code, result.stdout) == (0, nst(*command, "--help").stdout)
+
+
 def test_no_arguments_show_the_help() -> None:
     """Without a command, `nst` prints the help and ends with the exit code of an unusable command."""
     result = nst()
@@ -74,7 +82,7 @@ def sections(*arguments: str) -> dict[str, list[str]]:
         if line.endswith(":") and not line.startswith(" "):
             found[line.removesuffix(":")] = []
         elif found and line.startswith("  ") and line[2] != " ":
-            found[list(found)[-1]].append(line.removeprefix("  -o, ").removeprefix("  -q, ").split()[0])
+            found[list(found)[-1]].append(re.sub(r"^ +-\w, ", "", line).split()[0])
     return found
 
 
