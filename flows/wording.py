@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_NAMED",
+    "counted",
     "csv_safe",
     "did_you_mean",
     "first_few",
@@ -38,6 +39,15 @@ MOST_NAMED = 40
 
 MOST_SUGGESTED = 60
 """The number of existing names that one message lists if none of them is similar to the wrong one."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1.
+
+    >>> counted(1, "row"), counted(1200, "pair")
+    ('1 row', '1,200 pairs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def problem_lines(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:

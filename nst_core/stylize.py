@@ -48,7 +48,7 @@ def stylize(
         return []
     options = shared_options(requests)
     height, width = requests[0].content.shape[2:]
-    what = f"{len(requests)} pairs of {width} x {height} px"
+    what = f"{'a pair' if len(requests) == 1 else f'{len(requests)} pairs'} of {width} x {height} px"
     return within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, free))
 
 
@@ -156,7 +156,7 @@ def _result(
     if outcome.stop_reason == "diverged":
         rate = "" if options.learning_rate is None else f", learning rate {options.learning_rate:g}"
         return DivergedError(
-            f"the loss was not finite after {outcome.evaluations} evaluations of {options.steps} "
+            f"the loss was not finite after evaluation {outcome.evaluations} of {options.steps} "
             f"(recipe {options.recipe}, {options.optimizer}{rate}). Try lower weights"
             + ("" if options.optimizer == "lbfgs" else ", a lower learning rate or optimizer lbfgs")
         )

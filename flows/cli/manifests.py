@@ -20,7 +20,7 @@ from flows.manifest.split import split_manifest
 from flows.records.pairs import Manifest, PairSpec
 from flows.run.plan import examine_files
 from flows.settings import RunSettings
-from flows.wording import MOST_NAMED, printable, problem_lines, problems_as_json
+from flows.wording import MOST_NAMED, counted, printable, problem_lines, problems_as_json
 from nst_core.options import StylizeOptions
 
 MOST_EXAMINED = 500
@@ -87,9 +87,13 @@ class _Checked:
         name = printable(storage.name_of(self.manifest.uri))
         yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
         yield from problem_lines(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
-        state = "are valid and their files exist" if self.with_files else "are valid"
+        one = len(self.valid) == 1
+        exist = f" and {'its' if one else 'their'} files exist" if self.with_files else ""
         bad_rows = len({row for row, _ in self.problems})
-        yield f"{name}: {len(self.valid)} rows {state}; {bad_rows} cannot be stylized"
+        yield (
+            f"{name}: {counted(len(self.valid), 'row')} {'is' if one else 'are'} valid{exist}; "
+            f"{bad_rows:,} cannot be stylized"
+        )
         if self.expected:
             yield from problem_lines(
                 self.expected.refused, lambda row: f"{name} line {row[0]}: it does not fit in memory now: {row[1]}"

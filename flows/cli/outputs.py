@@ -20,7 +20,7 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
-from flows.wording import printable, problem_lines
+from flows.wording import counted, printable, problem_lines
 
 
 def status(
@@ -118,4 +118,4 @@ def gc(
     for one in garbage:
         typer.echo(f"{printable(one.address)}: {one.reason}, {one.size:,} bytes")
     done = "removed" if delete else "to remove with --delete"
-    typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
+    typer.echo(f"{counted(len(garbage), 'file')}, {counted(total, 'byte')} {done}")

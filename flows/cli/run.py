@@ -54,7 +54,7 @@ from flows.settings import RunSettings, Selection
 from flows.watching.json_lines import json_lines
 from flows.watching.listeners import watched_by
 from flows.watching.notify_all import notify_all
-from flows.wording import printable
+from flows.wording import counted, printable
 from nst_core.options import StylizeOptions
 
 
@@ -259,7 +259,7 @@ def _summary_text(summary: RunSummary) -> str:
     left = f", {summary.pending} not selected or left" if summary.pending else ""
     lines = [
         f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected{left}"
-        f" (of {summary.rows} rows; {summary.done_before} were done before)"
+        f" (of {counted(summary.rows, 'row')}; {summary.done_before} done before)"
     ]
     if summary.stylized_now:
         lines.append(

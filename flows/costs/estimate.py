@@ -14,7 +14,7 @@ from flows.costs.rates import Measured, Place, gpus_here, measured_here, settlin
 from flows.costs.style_reuse import EncodedStyles
 from flows.costs.wording import readable_duration
 from flows.records.pairs import PairSpec
-from flows.wording import problems_as_json
+from flows.wording import counted, problems_as_json
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.machine.footprint import Extra, extra_of
@@ -84,12 +84,13 @@ class Estimate:
 
     def __str__(self) -> str:
         """Format the estimate in one line."""
-        what = f"{self.pairs} {'pair' if self.pairs == 1 else 'pairs'} at up to {self.largest_px} px"
+        what = f"{counted(self.pairs, 'pair')} at up to {self.largest_px} px"
         if self.seconds is None:
             return f"{what}: time unknown until a first run on this machine"
         times = Range(*map(readable_duration, self.seconds))
         between = f"{times.at_least} to {times.at_most}"
-        return f"{what}, some {times.likely} on this machine ({between}, by {self.measured_by} pairs of earlier runs)"
+        earlier = counted(self.measured_by, "pair")
+        return f"{what}, some {times.likely} on this machine ({between}, by {earlier} of earlier runs)"
 
 
 def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: str) -> Estimate | None:

@@ -1,6 +1,7 @@
 """Durations and costs formatted for people."""
 
 from flows.records.runs import RunCosts
+from flows.wording import counted
 
 
 def readable_duration(seconds: float) -> str:
@@ -48,7 +49,7 @@ def costs_in_words(costs: RunCosts) -> str:
 def by_style_in_words(costs: RunCosts) -> str:
     """Format the costs of each style, the most expensive style first."""
     return "; ".join(
-        f"{name}: {style.pairs} pairs, {style.evaluations} evaluations, "
+        f"{name}: {counted(style.pairs, 'pair')}, {counted(style.evaluations, 'evaluation')}, "
         f"{readable_device_time(style.processor_hours, style.gpu_hours)}"
         for name, style in costs.by_style.items()
     )

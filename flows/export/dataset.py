@@ -18,6 +18,7 @@ from flows.export.pictures import Picture, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
 from flows.export.state_file import ExportedFile, ExportState, write_state
 from flows.export.up_to_date import complete_shards, up_to_date_names
+from flows.wording import counted
 
 AT_ONCE = 64
 """How many images are copied between two checks that the destination is still held and the user does not want to
@@ -149,8 +150,8 @@ def _write_files(request: Request, destination: Destination, wanted: _Wanted, te
     obsolete = [name for name in others if name not in earlier]
     if obsolete and not request.delete:
         raise OutputError(
-            f"{address}: has {len(obsolete):,} images that the table no longer has: {some_files(obsolete)}; nothing "
-            "was written. Have them removed with --delete, or export into another folder"
+            f"{address}: has {counted(len(obsolete), 'image')} that the table no longer has: {some_files(obsolete)}; "
+            "nothing was written. Have them removed with --delete, or export into another folder"
         )
     destination.check_free(pictures)
     up_to_date = up_to_date_names(destination, pictures)
@@ -239,7 +240,7 @@ def _write_shards(request: Request, destination: Destination, wanted: _Wanted, t
     obsolete = [name for name, sha256 in current.items() if name not in pictures or pictures[name].sha256 != sha256]
     if obsolete:
         raise OutputError(
-            f"{destination.address}: has {len(obsolete):,} images that the table no longer has so: "
+            f"{destination.address}: has {counted(len(obsolete), 'image')} that the table no longer has so: "
             f"{some_files(obsolete)}; shards are not changed: export into another folder"
         )
     todo = [(name, picture) for name, picture in pictures.items() if name not in packed]

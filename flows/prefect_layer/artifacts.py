@@ -25,7 +25,7 @@ from flows.inbox import Visit
 from flows.output import Row
 from flows.records.runs import RunStarted, RunSummary
 from flows.watching.progress import RunProgress
-from flows.wording import MOST_NAMED, printable, redacted
+from flows.wording import MOST_NAMED, counted, printable, redacted
 from flows.worker.messages import Message, OnWorkerMessage
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ REASONS_SHOWN = 10
 
 def watch_progress(run: RunStarted) -> OnWorkerMessage:
     """Return a watcher that keeps a progress bar in the UI up to date; see `flows.watching.listeners.Watcher`."""
-    description = f"{len(run.todo)} pairs into {run.output}"
+    description = f"{counted(len(run.todo), 'pair')} into {run.output}"
     bar = create_progress_artifact(0.0, key="stylized-pairs", description=description)
     assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect returns the id, not an awaitable"
     progress, updated = RunProgress(run), time.monotonic()
@@ -116,7 +116,7 @@ def _create_or_warn(create: Callable[[], object]) -> None:
 
 def _create(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
     manifest = printable(storage.name_of(summary.manifest))
-    description = f"{summary.succeeded} of {summary.rows} rows of {manifest} succeeded"
+    description = f"{summary.succeeded} of {counted(summary.rows, 'row')} of {manifest} succeeded"
     create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=description)
     failures = failure_table(rows)
     if failures:
@@ -132,7 +132,7 @@ def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None 
         f"## {summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected, "
         f"{summary.pending} pending",
         "",
-        f"- manifest `{_code(summary.manifest)}`, {summary.rows} rows, {summary.done_before} done before",
+        f"- manifest `{_code(summary.manifest)}`, {counted(summary.rows, 'row')}, {summary.done_before} done before",
         f"- images in `{_code(storage.join(summary.output, 'images'))}`, table in `{_code(summary.results_csv)}`",
         f"- {summary.stylized_now} stylized in {summary.seconds:.0f} s on {summary.device} "
         f"({summary.backbone}, {summary.precision})",

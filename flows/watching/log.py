@@ -7,7 +7,7 @@ from flows import stub
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
 from flows.records.runs import RunStarted
-from flows.wording import printable, problem_lines
+from flows.wording import counted, printable, problem_lines
 from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
 
 logger = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ def _announce(run: RunStarted) -> None:
     for line in problem_lines(run.rejected, lambda row: f"row {row.row}: rejected: {row.reason()}"):
         logger.error("%s", line)
     logger.info(
-        "run %s: %d pairs to do on %s (%s, %s); %d done before, %d rows rejected",
+        "run %s: %s to do on %s (%s, %s); %d done before, %s rejected",
         run.run_id,
-        len(run.todo),
+        counted(len(run.todo), "pair"),
         ", ".join(run.workers),
         run.backbone,
         run.precision,
         run.done_before,
-        len(run.rejected),
+        counted(len(run.rejected), "row"),
     )
     if run.backbone == stub.NAME:
         logger.warning(stub.WARNING)
@@ -69,7 +69,7 @@ def _name(pair: PlannedPair) -> str:
 def _result(record: PairRecord) -> str:
     losses = f"loss {record.initial_total_loss:.4g} -> {record.total_loss:.4g}"
     reason = REASONS.get(record.stop_reason, record.stop_reason)
-    return f"{losses}, {record.steps} steps ({reason}), {record.seconds:.1f} s"
+    return f"{losses}, {counted(record.steps, 'step')} ({reason}), {record.seconds:.1f} s"
 
 
 def _warn(pair: PlannedPair, record: PairRecord) -> None:

@@ -50,7 +50,7 @@ def test_the_same_command_again_does_no_work(nst_without_server, manifest: Path,
     second = nst_without_server("run", manifest, *QUICK)
 
     assert second.returncode == 0
-    assert "4 were done before" in second.stdout
+    assert "4 done before" in second.stdout
     assert "nothing was left to do" in second.stdout
     assert {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()} == images
 
@@ -157,7 +157,7 @@ def test_an_interrupted_run_is_continued_by_the_same_command(
     rest = nst(*slow)
 
     assert rest.returncode == 0, rest.stderr
-    assert f"{len(finished)} were done before" in rest.stdout
+    assert f"{len(finished)} done before" in rest.stdout
     assert finished.items() <= {path: path.stat().st_mtime_ns for path in records.glob("*.json")}.items()
 
 

@@ -129,4 +129,4 @@ def test_files_are_found_in_a_latin_1_locale(nst, latin_1: dict[str, str], tmp_p
     outcome = nst("validate", "ζεύγη.csv", env=latin_1)
 
     assert outcome.returncode == 0, outcome.stderr
-    assert "1 rows are valid and their files exist" in outcome.stdout
+    assert "1 row is valid and its files exist" in outcome.stdout

@@ -65,7 +65,7 @@ def test_unusual_keys_and_spellings_work(weed: Weed, client: Any, tmp_path: Path
     storage.replace(MANIFEST, text.getvalue().encode())
 
     nst("run", MANIFEST, "--output", OUTPUT, "--backbone", "stub", "--size-px", "64")
-    assert "2 were done before" in nst("run", MANIFEST, "--output", OUTPUT, "--backbone", "stub", "--size-px", "64")
+    assert "2 done before" in nst("run", MANIFEST, "--output", OUTPUT, "--backbone", "stub", "--size-px", "64")
     table = {row["pair_id"]: row for row in csv.DictReader(io.StringIO(storage.read(f"{OUTPUT}/results.csv").decode()))}
     records = {
         record["pair_id"]: record

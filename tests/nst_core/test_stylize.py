@@ -162,7 +162,7 @@ def test_a_network_with_infinite_weights_diverges(
     results = stylize([pairs.request(number, optimizer=optimizer) for number in (1, 2)], pairs.backbone)
 
     assert [type(result) for result in results] == [DivergedError, DivergedError]
-    with pytest.raises(DivergedError, match=f"after 1 evaluations of 10 .*recipe relative, {optimizer}.*{advice}"):
+    with pytest.raises(DivergedError, match=f"after evaluation 1 of 10 .*recipe relative, {optimizer}.*{advice}"):
         raise results[0]
 
 

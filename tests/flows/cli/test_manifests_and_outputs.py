@@ -46,7 +46,7 @@ def test_validate_names_every_problem_by_its_line(images: None) -> None:
         "pairs.csv line 4: column 'steps': expected a whole number, got 'ten'",
         f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
         f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
-        "pairs.csv: 1 rows are valid and their files exist; 3 cannot be stylized",
+        "pairs.csv: 1 row is valid and its files exist; 3 cannot be stylized",
         "pairs.csv: 1 pair at up to 64 px: time unknown until a first run on this machine",
     ]
 
@@ -117,7 +117,7 @@ def test_validate_reports_a_folder_or_pipe_as_a_bad_row(images: None, kind: str,
     assert result.exit_code == ExitCode.SOME_FAILED
     assert f"pairs.csv line 2: column 'content': {Path.cwd()}/album: expected a file, found a {kind}" in result.stdout
     assert ("nst pairs makes a manifest of the images in it" in result.stdout) == (kind == "folder")
-    assert "pairs.csv: 1 rows are valid and their files exist; 1 cannot be stylized" in result.stdout
+    assert "pairs.csv: 1 row is valid and its files exist; 1 cannot be stylized" in result.stdout
 
 
 def test_a_folder_given_as_the_manifest_is_told_of_nst_pairs(images: None) -> None:
@@ -239,7 +239,7 @@ def test_status_prints_failed_rows_as_a_manifest() -> None:
     assert result.stderr == "2 rows to correct or to run again\n"
     Path("again.csv").write_text(result.stdout)
     checked = nst("validate", "again.csv", "--no-files").stdout
-    assert "1 rows are valid; 1 cannot be stylized" in checked
+    assert "1 row is valid; 1 cannot be stylized" in checked
 
 
 def test_status_failed_names_every_failed_row() -> None:

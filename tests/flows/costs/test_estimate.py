@@ -381,7 +381,7 @@ def test_costs_are_those_of_the_runs_own_pairs() -> None:
     ]
     assert costs_in_words(costs) == "60 pairs per hour, 0.383 evaluations per second, 4 min of processor cores"
     assert by_style_in_words(costs) == (
-        "ink.png: 1 pairs, 30 evaluations, 2 min of processor cores; "
+        "ink.png: 1 pair, 30 evaluations, 2 min of processor cores; "
         "waves.png: 2 pairs, 39 evaluations, 108 s of processor cores"
     )
 

@@ -559,7 +559,7 @@ def test_shards_are_never_changed(output: Output, place: str) -> None:
     exported(output, f"{place}/data", layout=Layout.WEBDATASET)
     remade(output, "cat")
 
-    with pytest.raises(OutputError, match=r"has 1 images that the table no longer has so: cat\.png; shards are not"):
+    with pytest.raises(OutputError, match=r"has 1 image that the table no longer has so: cat\.png; shards are not"):
         exported(output, f"{place}/data", layout=Layout.WEBDATASET)
 
 
@@ -629,7 +629,7 @@ def test_an_image_replaced_by_another_format_is_removed_on_request(output: Outpu
     exported(output, dest)
     run_again(output, fingerprint=OTHER_FINGERPRINT)
     done_anew(output, "cat", ".jpg")
-    with pytest.raises(OutputError, match=r"has 1 images that the table no longer has: cat\.png; nothing"):
+    with pytest.raises(OutputError, match=r"has 1 image that the table no longer has: cat\.png; nothing"):
         exported(output, dest)
     told = exported(output, dest, delete=True)
 
@@ -656,7 +656,7 @@ def test_images_that_the_table_no_longer_has_are_removed_on_request(output: Outp
     before = files(dest)
     run_without_cat(output)
     output.done("owl")
-    with pytest.raises(OutputError, match=r"has 1 images that the table no longer has: cat\.png; nothing was written"):
+    with pytest.raises(OutputError, match=r"has 1 image that the table no longer has: cat\.png; nothing was written"):
         exported(output, dest)
     assert files(dest) == before
     told = exported(output, dest, delete=True)

@@ -41,7 +41,7 @@ def test_the_start_names_rejected_rows_and_the_device(caplog: pytest.LogCaptureF
         watch_log(run_of(64, backbone="stub"))
 
     assert caplog.messages[0] == "row 7: rejected: column 'size': expected a whole number"
-    assert "1 pairs to do on cpu (vgg19, fp32); 0 done before, 1 rows rejected" in caplog.messages[1]
+    assert "1 pair to do on cpu (vgg19, fp32); 0 done before, 1 row rejected" in caplog.messages[1]
     assert "running on the CPU" in caplog.messages[2]
     assert caplog.messages[4] == stub.WARNING
     assert len(caplog.messages) == 5
