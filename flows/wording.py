@@ -45,9 +45,9 @@ def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is 1.
 
     >>> counted(1, "row"), counted(1200, "pair")
-    ('1 row', '1,200 pairs')
+    ('1 row', '1200 pairs')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def problem_lines(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:

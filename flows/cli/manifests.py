@@ -92,7 +92,7 @@ class _Checked:
         bad_rows = len({row for row, _ in self.problems})
         yield (
             f"{name}: {counted(len(self.valid), 'row')} {'is' if one else 'are'} valid{exist}; "
-            f"{bad_rows:,} cannot be stylized"
+            f"{bad_rows} cannot be stylized"
         )
         if self.expected:
             yield from problem_lines(

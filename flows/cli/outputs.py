@@ -118,4 +118,4 @@ def gc(
     for one in garbage:
         typer.echo(f"{printable(one.address)}: {one.reason}, {one.size:,} bytes")
     done = "removed" if delete else "to remove with --delete"
-    typer.echo(f"{counted(len(garbage), 'file')}, {counted(total, 'byte')} {done}")
+    typer.echo(f"{counted(len(garbage), 'file')}, {total:,} bytes {done}")
